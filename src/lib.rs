@@ -1,0 +1,4 @@
+//! blobdvm keeps private backups on storage providers that nobody has to trust.
+#![forbid(unsafe_code)]
+
+pub mod types;

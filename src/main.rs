@@ -1,0 +1,3 @@
+//! The `blobdvm` program.
+
+fn main() {}

@@ -1,0 +1,37 @@
+//! Every number that bounds what an outsider, or a file, can make this program hold or wait for.
+//!
+//! Lengths are bytes. A limit that belongs to the protocol or the format names the document that fixes it.
+
+use std::time::Duration;
+
+/// Bytes of one chunk (docs/protocol.md, "Base").
+pub const CHUNK_LEN: u64 = 32_768;
+/// Largest blob of the base protocol (docs/protocol.md, "Base").
+pub const BLOB_LEN_MAX: u64 = 10_485_760;
+/// Chunks of the largest blob.
+pub const CHUNK_COUNT_MAX: u32 = 320;
+/// Retention that holds where a provider announces none (docs/protocol.md, "Base").
+pub const RETENTION_BASE: Duration = Duration::from_secs(24 * 3600);
+/// Bytes of event JSON that every relay known to us passes (shared facts: strfry's limit is 65,536).
+pub const EVENT_LEN_MAX: usize = 60_000;
+/// Largest relay message that is taken: one base64 blob of `BLOB_LEN_MAX` in a JSON string, and room for its tags.
+pub const MESSAGE_LEN_MAX: usize = 15 * 1024 * 1024;
+/// Blobs named in one batch request, so that request and answer stay under `EVENT_LEN_MAX`.
+pub const BATCH_COUNT_MAX: usize = 500;
+/// How far a change's `created_at` may be from the provider's clock (invariant I11).
+pub const CHANGE_AGE_MAX: Duration = Duration::from_secs(120);
+
+/// Shards of a pack: Reed-Solomon over GF(2^8) has no more (docs/format.md, "Packs").
+pub const SHARD_COUNT_MAX: u8 = 255;
+/// Largest shard, and the largest size class (docs/format.md, "Packs").
+pub const SHARD_LEN_MAX: u32 = 512 * 1024;
+/// Smallest shard, and the smallest size class (docs/format.md, "Packs").
+pub const SHARD_LEN_MIN: u32 = 4 * 1024;
+/// Largest pack before coding (docs/format.md, "Packs").
+pub const PACK_LEN_MAX: u32 = 8 * 1024 * 1024;
+/// Smallest segment that is not the last of its file (docs/format.md, "Segments").
+pub const SEGMENT_LEN_MIN: u32 = 256 * 1024;
+/// Aim of the segment cutter (docs/format.md, "Segments").
+pub const SEGMENT_LEN_AVG: u32 = 1024 * 1024;
+/// Largest segment (docs/format.md, "Segments").
+pub const SEGMENT_LEN_MAX: u32 = 4 * 1024 * 1024;
