@@ -1,4 +1,5 @@
 //! blobdvm keeps private backups on storage providers that nobody has to trust.
 #![forbid(unsafe_code)]
 
+pub mod cli;
 pub mod types;

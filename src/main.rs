@@ -1,3 +1,6 @@
-//! The `blobdvm` program.
+//! The `blobdvm` program; everything is in the library.
+#![forbid(unsafe_code)]
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    blobdvm::cli::main()
+}

@@ -1,0 +1,10 @@
+//! The command line: one file for each command; arguments, output, progress and exit codes beside them.
+
+pub mod args;
+pub mod context;
+pub mod error;
+pub mod exit;
+pub mod output;
+mod run;
+
+pub use run::main;
