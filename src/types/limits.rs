@@ -16,6 +16,10 @@ pub const RETENTION_BASE: Duration = Duration::from_secs(24 * 3600);
 pub const EVENT_LEN_MAX: usize = 60_000;
 /// Largest relay message that is taken: one base64 blob of `BLOB_LEN_MAX` in a JSON string, and room for its tags.
 pub const MESSAGE_LEN_MAX: usize = 15 * 1024 * 1024;
+/// Bytes of events that wait for one slow reader of a subscription, about; the oldest are lost beyond it.
+pub const SUBSCRIPTION_QUEUE_LEN_MAX: usize = 32 * 1024 * 1024;
+/// Events that wait for one slow reader of a subscription.
+pub const SUBSCRIPTION_EVENT_COUNT_MAX: usize = 8_192;
 /// Blobs named in one batch request, so that request and answer stay under `EVENT_LEN_MAX`.
 pub const BATCH_COUNT_MAX: usize = 500;
 /// How far a change's `created_at` may be from the provider's clock (invariant I11).
