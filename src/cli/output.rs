@@ -69,7 +69,8 @@ impl Output {
     /// What was asked for, as one JSON value; nothing without `--json`.
     pub fn json(&self, value: &impl Serialize) {
         if self.json {
-            let text = serde_json::to_string(value).expect("our own values have string keys and finite numbers");
+            let text =
+                serde_json::to_string(value).expect("our own values have string keys and finite numbers");
             print_line(&text);
         }
     }

@@ -6,12 +6,15 @@
 //! | `carrier` | the seam: publish, query, subscribe; and its errors |
 //! | `subscription` | the bounded queue between a carrier and one reader |
 //! | `memory` | a carrier within one process, for tests, with faults |
+//! | `memory` | a carrier within one process, for tests, with faults |
 //!
 //! A carrier promises little, because relays do (invariant I8): an event that was published may never arrive, may
 //! arrive twice, or late. What it does promise: every event that it hands over was verified (id and signature),
 //! exactly once, here; and no queue in it grows without a limit.
 
 pub mod carrier;
+pub mod memory;
+mod seen;
 pub mod subscription;
 
 pub use carrier::{Carrier, Incoming, Route, TransportError};

@@ -142,8 +142,10 @@ impl Queue {
 fn held_len(incoming: &Incoming) -> usize {
     const EVENT_COST: usize = 512;
     const TEXT_COST: usize = 48;
-    let tags = incoming.event.tags.iter().flat_map(|tag| tag.as_slice());
-    EVENT_COST + incoming.event.content.capacity() + tags.map(|text| TEXT_COST + text.capacity()).sum::<usize>()
+    let tags = incoming.event.tags.iter().flat_map(nostr::Tag::as_slice);
+    EVENT_COST
+        + incoming.event.content.capacity()
+        + tags.map(|text| TEXT_COST + text.capacity()).sum::<usize>()
 }
 
 #[cfg(test)]

@@ -20,6 +20,8 @@ pub const MESSAGE_LEN_MAX: usize = 15 * 1024 * 1024;
 pub const SUBSCRIPTION_QUEUE_LEN_MAX: usize = 32 * 1024 * 1024;
 /// Events that wait for one slow reader of a subscription.
 pub const SUBSCRIPTION_EVENT_COUNT_MAX: usize = 8_192;
+/// Event ids that a subscription remembers, so that what several relays bring is handed over once.
+pub const SEEN_EVENT_COUNT_MAX: usize = 16_384;
 /// Blobs named in one batch request, so that request and answer stay under `EVENT_LEN_MAX`.
 pub const BATCH_COUNT_MAX: usize = 500;
 /// How far a change's `created_at` may be from the provider's clock (invariant I11).

@@ -5,6 +5,8 @@ pub mod index;
 pub mod limits;
 pub mod time;
 
-pub use id::{BlobHash, ClientId, DeviceId, MerkleRoot, PackId, ParseIdError, ProviderId, SnapshotId, Tag, VaultId};
+pub use id::{
+    BlobHash, ClientId, DeviceId, MerkleRoot, PackId, ParseIdError, ProviderId, SnapshotId, Tag, VaultId,
+};
 pub use index::{ChunkIndex, ShardIndex};
 pub use time::Timestamp;
