@@ -53,6 +53,9 @@
 #![forbid(unsafe_code)]
 
 pub mod cli;
+pub mod crypt;
 pub mod env;
+pub mod erasure;
+pub mod format;
 pub mod transport;
 pub mod types;

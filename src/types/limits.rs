@@ -41,3 +41,54 @@ pub const SEGMENT_LEN_MIN: u32 = 256 * 1024;
 pub const SEGMENT_LEN_AVG: u32 = 1024 * 1024;
 /// Largest segment (docs/format.md, "Segments").
 pub const SEGMENT_LEN_MAX: u32 = 4 * 1024 * 1024;
+
+/// Bytes of a manifest record's items before compression (docs/format.md, "Records").
+pub const RECORD_BODY_LEN_MAX: usize = 1024 * 1024;
+/// Devices whose chains one device continues (docs/format.md, "Device").
+pub const CONTINUES_COUNT_MAX: usize = 256;
+/// Promises in one item (docs/format.md, "Promises").
+pub const PROMISE_COUNT_MAX: usize = 32_768;
+/// Packs in one item that says what a snapshot needs (docs/format.md, "Needs").
+pub const NEED_COUNT_MAX: usize = 32_768;
+/// Pieces that a sealed segment lies in (docs/format.md, "Segment").
+pub const PIECE_COUNT_MAX: usize = 1_024;
+/// Tags named directly (docs/format.md, "Refs").
+pub const DIRECT_TAG_COUNT_MAX: usize = 1_024;
+/// Reference lists of one file or folder (docs/format.md, "Refs").
+pub const LIST_TAG_COUNT_MAX: usize = 1_024;
+/// Tags in one reference list (docs/format.md, "RefList").
+pub const REF_COUNT_MAX: usize = 16_384;
+/// Entries of one tree page (docs/format.md, "TreePage").
+pub const PAGE_ENTRY_COUNT_MAX: usize = 4_096;
+/// Bytes of one tree page's entries (docs/format.md, "TreePage").
+pub const PAGE_LEN_MAX: usize = 512 * 1024;
+/// Bytes of a file name (docs/format.md, "Entry").
+pub const NAME_LEN_MAX: usize = 1_024;
+/// Bytes of a path or of a symbolic link's target (docs/format.md, "Entry").
+pub const PATH_LEN_MAX: usize = 4_096;
+/// Bytes of a user's, group's, host's, snapshot's name or label (docs/format.md, "Entry", "Snapshot").
+pub const LABEL_LEN_MAX: usize = 255;
+/// Extended attributes of one file (docs/format.md, "Entry").
+pub const XATTR_COUNT_MAX: usize = 256;
+/// Bytes of one extended attribute's value (docs/format.md, "Entry").
+pub const XATTR_LEN_MAX: usize = 65_536;
+/// Holes of one file (docs/format.md, "Entry").
+pub const HOLE_COUNT_MAX: usize = 8_192;
+/// Labels of a snapshot (docs/format.md, "Snapshot").
+pub const SNAPSHOT_LABEL_COUNT_MAX: usize = 64;
+/// Paths that a snapshot was made of (docs/format.md, "Snapshot").
+pub const SNAPSHOT_PATH_COUNT_MAX: usize = 128;
+/// Lengths of a sealed head; each is padded to the next one (docs/format.md, "Head").
+pub const HEAD_LEN_CLASSES: [usize; 5] = [4_096, 8_192, 16_384, 32_768, 43_008];
+/// Manifest packs that a head names (docs/format.md, "Head").
+pub const HEAD_RUN_COUNT_MAX: usize = 64;
+/// Providers that one head, or one index of a run, names (docs/format.md, "Head").
+pub const PROVIDER_COUNT_MAX: usize = 255;
+/// Relays that a head names (docs/format.md, "Head").
+pub const HEAD_RELAY_COUNT_MAX: usize = 32;
+/// Bytes of a relay's URL (docs/format.md, "Head").
+pub const RELAY_URL_LEN_MAX: usize = 255;
+/// Other devices that a head speaks of (docs/format.md, "Head").
+pub const HEAD_OTHER_COUNT_MAX: usize = 256;
+/// Packs that the index of one run names (docs/format.md, "Runs").
+pub const RUN_PACK_COUNT_MAX: usize = 16_384;

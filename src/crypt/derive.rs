@@ -1,0 +1,236 @@
+//! Every derivation and every label, on one page (docs/format.md, "Keys").
+//!
+//! A key is `HKDF-SHA256(ikm = secret, salt = none, info = label || context)` (RFC 5869). Contexts have a fixed
+//! length for each label, and no label is the beginning of another one, so no two inputs are alike.
+
+use hkdf::Hkdf;
+use hmac::{Hmac, Mac};
+use nostr::Keys;
+use sha2::Sha256;
+use zeroize::Zeroizing;
+
+use crate::types::{DeviceId, ProviderId, VaultId};
+
+use super::CryptError;
+use super::secret::{KEY_LEN, LayerKey, MaskKey, TagKey, VaultSecret};
+
+/// Every label of the format: of derivations, of associated data, of tagged hashes.
+pub(crate) mod label {
+    /// 16 bytes, no context.
+    pub(crate) const VAULT_ID: &str = "blobdvm/v1/vault-id";
+    /// 32 bytes, no context.
+    pub(crate) const SEGMENT_TAG: &str = "blobdvm/v1/segment-tag";
+    /// 32 bytes, no context.
+    pub(crate) const TREE_TAG: &str = "blobdvm/v1/tree-tag";
+    /// 8 bytes, no context.
+    pub(crate) const CUT_SEED: &str = "blobdvm/v1/cut-seed";
+    /// 32 bytes, no context.
+    pub(crate) const CONTENT: &str = "blobdvm/v1/content";
+    /// 32 bytes, no context.
+    pub(crate) const PLACEMENT: &str = "blobdvm/v1/placement";
+    /// 32 bytes out of the placement key, no context.
+    pub(crate) const HEAD: &str = "blobdvm/v1/head";
+    /// Scalar, no context.
+    pub(crate) const HEAD_AUTHOR: &str = "blobdvm/v1/published-by";
+    /// 32 bytes, no context: the key of the HMAC that names a device's head.
+    pub(crate) const HEAD_NAME: &str = "blobdvm/v1/published-as";
+    /// 32 bytes, no context: the secret of the device class `verify`.
+    pub(crate) const VERIFY: &str = "blobdvm/v1/verify";
+    /// Scalar out of the class's secret, context: device id.
+    pub(crate) const DEVICE_KEY: &str = "blobdvm/v1/device-key";
+    /// Scalar out of the class's secret, context: provider id.
+    pub(crate) const PSEUDONYM: &str = "blobdvm/v1/pseudonym";
+    /// 32 bytes, no context: files of the home that never leave it.
+    pub(crate) const LOCAL: &str = "blobdvm/v1/local";
+    /// 32 bytes out of a pack's mask key, context: shard index.
+    pub(crate) const MASK: &str = "blobdvm/v1/mask";
+
+    /// Associated data of a sealed segment.
+    pub(crate) const AAD_SEGMENT: &str = "blobdvm/v1/sealed-segment";
+    /// Associated data and key derivation of a sealed record body.
+    pub(crate) const AAD_RECORD: &str = "blobdvm/v1/sealed-record";
+    /// Associated data and key derivation of a sealed head.
+    pub(crate) const AAD_HEAD: &str = "blobdvm/v1/sealed-head";
+    /// Associated data and key derivation of a sealed local file.
+    pub(crate) const AAD_LOCAL: &str = "blobdvm/v1/sealed-local";
+
+    /// Tagged hash of a record's signature.
+    pub(crate) const SIGN_RECORD: &str = "blobdvm/v1/signed-record";
+    /// Tagged hash of a device's certificate.
+    pub(crate) const SIGN_DEVICE: &str = "blobdvm/v1/signed-device";
+    /// Tagged hash of a head's signature.
+    pub(crate) const SIGN_HEAD: &str = "blobdvm/v1/signed-head";
+}
+
+/// What a device of the vault may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum DeviceClass {
+    /// Holds the vault's secret.
+    Full,
+    /// Holds the placement key only: it checks, renews and repairs, and reads nothing.
+    Verify,
+}
+
+impl DeviceClass {
+    /// The class as it is written down: 1 full, 2 verify.
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::Full => 1,
+            Self::Verify => 2,
+        }
+    }
+
+    /// The class that `code` stands for.
+    pub const fn from_code(code: u8) -> Option<Self> {
+        match code {
+            1 => Some(Self::Full),
+            2 => Some(Self::Verify),
+            _ => None,
+        }
+    }
+}
+
+/// The key schedule of a vault: everything that its one secret gives.
+#[derive(Debug)]
+pub struct VaultKeys {
+    secret: VaultSecret,
+    identity: Keys,
+}
+
+impl VaultKeys {
+    /// The key schedule of `secret`.
+    ///
+    /// # Errors
+    /// [`CryptError::InvalidKey`] if `secret` is no secp256k1 secret key (zero, or not below the group's order).
+    pub fn new(secret: VaultSecret) -> Result<Self, CryptError> {
+        let key = nostr::SecretKey::from_slice(secret.expose())
+            .map_err(|_| CryptError::InvalidKey { what: "the vault's secret key" })?;
+        Ok(Self { secret, identity: Keys::new(key) })
+    }
+
+    /// The vault's secret, to be written to the key file or to paper.
+    pub fn secret(&self) -> &VaultSecret {
+        &self.secret
+    }
+
+    /// The vault's own Nostr keys. They certify devices and sign nothing else.
+    pub fn identity(&self) -> &Keys {
+        &self.identity
+    }
+
+    /// Name of the vault in associated data.
+    pub fn vault_id(&self) -> VaultId {
+        VaultId::new(*expand(self.secret.expose(), label::VAULT_ID, &[]))
+    }
+
+    /// Names segments.
+    pub fn segment_tag_key(&self) -> TagKey {
+        TagKey::new(*expand(self.secret.expose(), label::SEGMENT_TAG, &[]))
+    }
+
+    /// Names tree pages and reference lists.
+    pub fn tree_tag_key(&self) -> TagKey {
+        TagKey::new(*expand(self.secret.expose(), label::TREE_TAG, &[]))
+    }
+
+    /// Seeds the segment cutter.
+    pub fn cut_seed(&self) -> u64 {
+        u64::from_le_bytes(*expand(self.secret.expose(), label::CUT_SEED, &[]))
+    }
+
+    /// Seals the content layer.
+    pub fn content_key(&self) -> LayerKey {
+        LayerKey::new(*expand(self.secret.expose(), label::CONTENT, &[]))
+    }
+
+    /// Seals the placement layer.
+    pub fn placement_key(&self) -> LayerKey {
+        LayerKey::new(*expand(self.secret.expose(), label::PLACEMENT, &[]))
+    }
+
+    /// Seals heads.
+    pub fn head_key(&self) -> LayerKey {
+        head_key(&self.placement_key())
+    }
+
+    /// Signs the events that carry heads, for all devices of the vault.
+    pub fn head_author(&self) -> Keys {
+        signing_keys(&self.secret, label::HEAD_AUTHOR, &[])
+    }
+
+    /// The `d` tag of a device's head: `hex(HMAC-SHA256(key, device id))`.
+    pub fn head_name(&self, device: &DeviceId) -> String {
+        let key = expand::<KEY_LEN>(self.secret.expose(), label::HEAD_NAME, &[]);
+        hex::encode(hmac_sha256(&key, &[device.as_bytes()]))
+    }
+
+    /// Signs the records and the heads of `device`.
+    pub fn device_keys(&self, class: DeviceClass, device: &DeviceId) -> Keys {
+        signing_keys(&self.class_secret(class), label::DEVICE_KEY, device.as_bytes())
+    }
+
+    /// Speaks to `provider` for devices of `class` (invariant I3).
+    pub fn pseudonym(&self, class: DeviceClass, provider: &ProviderId) -> Keys {
+        signing_keys(&self.class_secret(class), label::PSEUDONYM, provider.as_bytes())
+    }
+
+    /// Seals files of the home that are never stored anywhere else.
+    pub fn local_key(&self) -> LayerKey {
+        LayerKey::new(*expand(self.secret.expose(), label::LOCAL, &[]))
+    }
+
+    fn class_secret(&self, class: DeviceClass) -> VaultSecret {
+        match class {
+            DeviceClass::Full => VaultSecret::new(*self.secret.expose()),
+            DeviceClass::Verify => VaultSecret::new(*expand(self.secret.expose(), label::VERIFY, &[])),
+        }
+    }
+}
+
+/// The key that seals heads, for a holder of the placement key alone.
+pub fn head_key(placement_key: &LayerKey) -> LayerKey {
+    LayerKey::new(*expand(placement_key.expose(), label::HEAD, &[]))
+}
+
+/// The key that masks one shard.
+pub(crate) fn shard_mask(mask_key: &MaskKey, shard_index: u8) -> Zeroizing<[u8; KEY_LEN]> {
+    expand(mask_key.expose(), label::MASK, &[shard_index])
+}
+
+/// The key that seals one text: `HKDF-SHA256(ikm = layer key, salt, info = label)`.
+pub(crate) fn salted_key(layer_key: &LayerKey, salt: &[u8], label: &str) -> Zeroizing<[u8; KEY_LEN]> {
+    hkdf_sha256(Some(salt), layer_key.expose(), &[label.as_bytes()])
+}
+
+/// `HMAC-SHA256(key, parts end to end)` (RFC 2104).
+pub(crate) fn hmac_sha256(key: &[u8; KEY_LEN], parts: &[&[u8]]) -> [u8; 32] {
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes a key of any length");
+    for part in parts {
+        mac.update(part);
+    }
+    mac.finalize().into_bytes().into()
+}
+
+fn expand<const LEN: usize>(secret: &[u8], label: &str, context: &[u8]) -> Zeroizing<[u8; LEN]> {
+    hkdf_sha256(None, secret, &[label.as_bytes(), context])
+}
+
+fn hkdf_sha256<const LEN: usize>(salt: Option<&[u8]>, ikm: &[u8], info: &[&[u8]]) -> Zeroizing<[u8; LEN]> {
+    let mut output = Zeroizing::new([0; LEN]);
+    Hkdf::<Sha256>::new(salt, ikm)
+        .expand_multi_info(info, output.as_mut_slice())
+        .expect("HKDF-SHA256 gives up to 8160 bytes");
+    output
+}
+
+/// The first of the scalars derived with counter 0, 1, 2 … that is a secret key. The first but once in 2^128.
+fn signing_keys(secret: &VaultSecret, label: &str, context: &[u8]) -> Keys {
+    (0..=u8::MAX)
+        .find_map(|counter| {
+            let scalar =
+                hkdf_sha256::<KEY_LEN>(None, secret.expose(), &[label.as_bytes(), context, &[counter]]);
+            nostr::SecretKey::from_slice(scalar.as_slice()).ok()
+        })
+        .map(Keys::new)
+        .expect("256 hashes in a row outside the group's order do not happen")
+}

@@ -1,0 +1,62 @@
+//! Reed-Solomon over GF(2^8), systematic: the first `need` shards are the data as it is.
+//!
+//! Field: polynomial x^8 + x^4 + x^3 + x^2 + 1 (0x11d), generator 2. Matrix: V · T^-1, where V is the Vandermonde
+//! matrix V[row][column] = row^column (0^0 = 1) with `total` rows and `need` columns, and T its upper square. These are
+//! the matrices of Backblaze's and klauspost's libraries (docs/format.md, "Reed-Solomon").
+
+use reed_solomon_erasure::galois_8::ReedSolomon;
+
+use super::Scheme;
+
+/// Shards that cannot be coded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CodecError {
+    /// Fewer than `need` shards are there.
+    #[error("{have} of {need} shards found")]
+    TooFewShards {
+        /// Different shards that were given.
+        have: u8,
+        /// Shards that are enough.
+        need: u8,
+    },
+}
+
+/// The code of one scheme.
+#[derive(Debug)]
+pub struct Codec {
+    scheme: Scheme,
+    /// None where there is no parity.
+    code: Option<ReedSolomon>,
+}
+
+impl Codec {
+    /// The code of `scheme`.
+    pub fn new(scheme: Scheme) -> Self {
+        let (need, parity) = (usize::from(scheme.need()), usize::from(scheme.parity()));
+        let code =
+            (parity > 0).then(|| ReedSolomon::new(need, parity).expect("a scheme has at most 255 shards"));
+        Self { scheme, code }
+    }
+
+    /// Computes the parity shards, end to end, of the data shards, end to end.
+    ///
+    /// # Panics
+    /// If `data` does not divide into `need` equal shards, at least a byte each.
+    pub fn encode(&self, data: &[u8]) -> Vec<u8> {
+        let shard_len = self.shard_len(data);
+        let mut parity = vec![0; shard_len * usize::from(self.scheme.parity())];
+        if let Some(code) = &self.code {
+            let data: Vec<&[u8]> = data.chunks_exact(shard_len).collect();
+            let mut outputs: Vec<&mut [u8]> = parity.chunks_exact_mut(shard_len).collect();
+            code.encode_sep(&data, &mut outputs).expect("shards are counted and of equal length");
+        }
+        parity
+    }
+
+    fn shard_len(&self, data: &[u8]) -> usize {
+        let need = usize::from(self.scheme.need());
+        assert!(!data.is_empty() && data.len().is_multiple_of(need), "data shards must be of equal length");
+        data.len() / need
+    }
+}

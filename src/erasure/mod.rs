@@ -1,0 +1,7 @@
+//! Erasure coding: any k of n shards bring a pack back. Pure; knows nothing of what it codes.
+
+pub mod codec;
+pub mod scheme;
+
+pub use codec::{Codec, CodecError};
+pub use scheme::{Scheme, SchemeError};
