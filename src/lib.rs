@@ -11,7 +11,7 @@
 //! | [`types`] | ids, indexes, times, limits: the words of the domain (pure) | nothing of ours |
 //! | `crypt` | secrets, derivation, sealing, signatures, tags, Merkle trees (pure) | types |
 //! | `erasure` | k of n: scheme and codec (pure) | types |
-//! | `wire` | one file for each event kind: announcement, request, response, chunk, status (pure) | types |
+//! | [`wire`] | one file for each event kind: announcement, request, response, chunk, status (pure) | types |
 //! | `env` | the clock and the random bytes | types |
 //! | `format` | segments, packs, trees, manifest records, heads (pure) | types crypt erasure |
 //! | `session` | the protocol's conversations as state machines; `now` is an argument (pure) | types wire |
@@ -59,3 +59,4 @@ pub mod erasure;
 pub mod format;
 pub mod transport;
 pub mod types;
+pub mod wire;

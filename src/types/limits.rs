@@ -24,6 +24,24 @@ pub const SUBSCRIPTION_EVENT_COUNT_MAX: usize = 8_192;
 pub const SEEN_EVENT_COUNT_MAX: usize = 16_384;
 /// Blobs named in one batch request, so that request and answer stay under `EVENT_LEN_MAX`.
 pub const BATCH_COUNT_MAX: usize = 500;
+/// Tags of an event that is read at all.
+pub const TAG_COUNT_MAX: usize = 64;
+/// Relays that are read from one event.
+pub const RELAY_COUNT_MAX: usize = 16;
+/// Extension tags that are read from one announcement.
+pub const EXTENSION_COUNT_MAX: usize = 32;
+/// Characters of a provider's name.
+pub const PROVIDER_NAME_LEN_MAX: usize = 80;
+/// Characters of what a provider says about itself.
+pub const ABOUT_LEN_MAX: usize = 1_000;
+/// Characters of a stored blob's file name.
+pub const FILENAME_LEN_MAX: usize = 255;
+/// Characters of an error code.
+pub const ERROR_CODE_LEN_MAX: usize = 64;
+/// Characters of a status message.
+pub const STATUS_TEXT_LEN_MAX: usize = 500;
+/// Content of a request that is read: a blob of `BLOB_LEN_MAX` in base64, and room for the other fields.
+pub const REQUEST_LEN_MAX: usize = 14 * 1024 * 1024;
 /// How far a change's `created_at` may be from the provider's clock (invariant I11).
 pub const CHANGE_AGE_MAX: Duration = Duration::from_secs(120);
 
