@@ -54,6 +54,56 @@ impl Codec {
         parity
     }
 
+    /// Brings the data shards back, end to end, from any `need` of the shards; `shards[i]` is the shard with index i.
+    ///
+    /// # Errors
+    /// [`CodecError::TooFewShards`].
+    ///
+    /// # Panics
+    /// If `shards` has not `total` places, or the shards are not of equal length, at least a byte each.
+    pub fn reconstruct(&self, shards: &[Option<&[u8]>]) -> Result<Vec<u8>, CodecError> {
+        let (need, total) = (usize::from(self.scheme.need()), usize::from(self.scheme.total()));
+        assert_eq!(shards.len(), total, "there must be a place for each shard");
+        let mut found = shards.iter().flatten();
+        let shard_len = found.next().map_or(0, |shard| shard.len());
+        let have = shards.iter().flatten().count();
+        if have < need {
+            let have = u8::try_from(have).expect("fewer than need");
+            return Err(CodecError::TooFewShards { have, need: self.scheme.need() });
+        }
+        assert!(
+            shard_len > 0 && found.all(|shard| shard.len() == shard_len),
+            "shards must be of equal length"
+        );
+
+        let (data_shards, parity_shards) = shards.split_at(need);
+        let missing = data_shards.iter().filter(|shard| shard.is_none()).count();
+        let mut data = vec![0; need * shard_len];
+        for (place, shard) in data.chunks_exact_mut(shard_len).zip(data_shards) {
+            if let Some(shard) = shard {
+                place.copy_from_slice(shard);
+            }
+        }
+        if let (Some(code), 1..) = (&self.code, missing) {
+            // As much parity as there are gaps; the rest stays absent.
+            let mut gaps = missing;
+            let mut parity: Vec<Vec<u8>> = Vec::with_capacity(parity_shards.len());
+            for shard in parity_shards {
+                let used = shard.filter(|_| gaps > 0);
+                gaps -= usize::from(used.is_some());
+                parity.push(used.map_or_else(Vec::new, <[u8]>::to_vec));
+            }
+            let present = data_shards.iter().map(Option::is_some);
+            let mut all: Vec<(&mut [u8], bool)> = data.chunks_exact_mut(shard_len).zip(present).collect();
+            all.extend(parity.iter_mut().map(|shard| {
+                let present = !shard.is_empty();
+                (shard.as_mut_slice(), present)
+            }));
+            code.reconstruct_data(&mut all).expect("enough shards of equal length are there");
+        }
+        Ok(data)
+    }
+
     fn shard_len(&self, data: &[u8]) -> usize {
         let need = usize::from(self.scheme.need());
         assert!(!data.is_empty() && data.len().is_multiple_of(need), "data shards must be of equal length");

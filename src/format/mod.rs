@@ -3,21 +3,31 @@
 //! put: [`segment::Cutter`] → [`segment::seal`] → [`pack::PackBuilder`] → [`pack::FilledPack::encode`]
 //! → [`placement`] and [`content`] items → [`record::Body::of`] → [`record::Record::seal`] → [`head::Head::seal`].
 //!
-//! get: [`head::Head::open`] → [`record::Record::open`] → [`pack::decode`] → [`segment::open`].
+//! get: [`head::Head::open`] → [`record::Record::open`] → [`Coding::decode`] → [`segment::open`].
 
+pub mod chain;
 pub mod codec;
 pub mod compress;
 pub mod content;
 pub mod head;
+pub mod manifest;
+pub mod pack;
 pub mod placement;
 pub mod record;
+pub mod runs;
+pub mod segment;
 pub mod tree;
 
 mod error;
 
+pub use chain::{Anchor, Chain, ChainError};
 pub use content::{ContentItem, Piece, RefList, Refs, Segment, Snapshot};
 pub use error::FormatError;
-pub use head::{Head, PackRef, Run, RunIndex};
+pub use head::{Head, OtherHead, PackRef, Run, RunDepth, RunIndex};
+pub use manifest::{EncodedManifestPack, ManifestPack};
+pub use pack::{EncodedPack, FilledPack, PackBuilder, Pushed, VerifiedShard};
 pub use placement::{ChainEnd, Coding, Device, Needs, Pack, PlacementItem, Promise, Promises, ShardName};
 pub use record::{Body, Place, Record, RecordHash};
+pub use runs::{Plan, RunSpan};
+pub use segment::Cutter;
 pub use tree::{Entry, EntryKind, File, Hole, TreePage, Xattr};
