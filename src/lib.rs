@@ -14,7 +14,7 @@
 //! | [`wire`] | one file for each event kind: announcement, request, response, chunk, status (pure) | types |
 //! | `env` | the clock and the random bytes | types |
 //! | `format` | segments, packs, trees, manifest records, heads (pure) | types crypt erasure |
-//! | `session` | the protocol's conversations as state machines; `now` is an argument (pure) | types wire |
+//! | [`session`] | the protocol's conversations as state machines; `now` is an argument (pure) | types wire |
 //! | `transport` | signed events over relays | types wire session env |
 //! | `store` | a provider's durable blobs and claims | types env |
 //! | `relay` | the embedded relay | types wire |
@@ -57,6 +57,7 @@ pub mod crypt;
 pub mod env;
 pub mod erasure;
 pub mod format;
+pub mod session;
 pub mod transport;
 pub mod types;
 pub mod wire;

@@ -1,0 +1,47 @@
+//! Client: one request, one answer; asked again until it comes.
+
+use std::time::Instant;
+
+use crate::session::{Failure, Pace, Patience, Step};
+use crate::wire::{Answer, Status};
+
+/// A request that is answered by one response: inline stores, batches, lists.
+#[derive(Debug)]
+pub struct AskSession {
+    patience: Patience,
+    outcome: Option<Result<Answer, Failure>>,
+}
+
+impl AskSession {
+    /// A conversation that begins now; the jitter of its retries follows from `seed`.
+    pub fn new(pace: Pace, seed: u64, now: Instant) -> Self {
+        Self { patience: Patience::new(pace, seed, now), outcome: None }
+    }
+
+    /// Takes in an answer to any of the tries. What it says is for the driver to judge.
+    pub fn answer(&mut self, answer: Answer) {
+        self.outcome.get_or_insert(Ok(answer));
+    }
+
+    /// Takes in a status message.
+    pub fn status(&mut self, status: &Status, now: Instant) {
+        if let Some(failure) = self.patience.status(status, now) {
+            self.outcome.get_or_insert(Err(failure));
+        }
+    }
+
+    /// What to do now: `Send(())` is one more try.
+    pub fn step(&mut self, now: Instant) -> Step<(), Answer> {
+        if let Some(outcome) = &self.outcome {
+            return Step::Done(outcome.clone());
+        }
+        if let Some(failure) = self.patience.spent(now) {
+            return Step::Done(Err(failure));
+        }
+        if self.patience.is_due(now) {
+            self.patience.requested(now);
+            return Step::Send(());
+        }
+        Step::Wait(self.patience.wake_at())
+    }
+}

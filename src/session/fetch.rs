@@ -1,0 +1,212 @@
+//! Client: a blob comes from a provider (docs/protocol.md, "Retrieve").
+//!
+//! Where the provider takes ranges (extension `partial`), at most a window of chunks is asked for at a time, and only
+//! what is missing is asked for again. A plain provider sends the whole blob for every try.
+
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+
+use crate::session::{Failure, Pace, Patience, Step, Try};
+use crate::types::BlobHash;
+use crate::wire::{Answer, BlobInfo, Chunk, ChunkSet, Status};
+
+/// After the provider says that it has sent everything, for so long chunks may still be under way.
+const STRAGGLER_GRACE: Duration = Duration::from_millis(100);
+
+/// The client's half of a retrieve.
+#[derive(Debug)]
+pub struct FetchSession {
+    hash: BlobHash,
+    options: FetchOptions,
+    /// One place for each chunk, as soon as their number is known.
+    chunks: Option<Vec<Option<Bytes>>>,
+    have: ChunkSet,
+    /// Asked for, not here yet.
+    asked: ChunkSet,
+    tries: u32,
+    patience: Patience,
+    outcome: Option<Result<Bytes, Failure>>,
+}
+
+/// What is known before a fetch.
+#[derive(Debug, Clone, Copy)]
+pub struct FetchOptions {
+    /// How many chunks the blob has, if that is known.
+    pub chunk_count: Option<u32>,
+    /// At most so many chunks are asked for at once, where the provider takes ranges.
+    pub window: u32,
+    /// Whether the provider takes ranges.
+    pub takes_ranges: bool,
+}
+
+/// One more try: the chunks that are asked for, or the whole blob.
+pub type FetchSend = (Try, Option<ChunkSet>);
+
+impl FetchSession {
+    /// A conversation that begins now; the jitter of its retries follows from `seed`.
+    pub fn new(hash: BlobHash, options: FetchOptions, pace: Pace, seed: u64, now: Instant) -> Self {
+        let mut session = Self {
+            hash,
+            options,
+            chunks: None,
+            have: ChunkSet::empty(),
+            asked: ChunkSet::empty(),
+            tries: 0,
+            patience: Patience::new(pace, seed, now),
+            outcome: None,
+        };
+        if let Some(total) = options.chunk_count.filter(|total| *total > 0) {
+            session.learn_total(total);
+        }
+        session
+    }
+
+    /// How many chunks have arrived.
+    pub fn have_count(&self) -> u32 {
+        self.have.count()
+    }
+
+    /// Takes in a chunk of the blob, as the provider signed it. Whether it was new and is part of the blob.
+    pub fn chunk(&mut self, chunk: Chunk, now: Instant) -> bool {
+        if self.outcome.is_some() || chunk.hash != self.hash {
+            return false;
+        }
+        // A directed chunk is tied to this request by its signature, the blob to its hash at the end.
+        let is_intact = chunk.direction.is_some() || chunk.is_intact();
+        if !is_intact || !self.learn_total(chunk.total) {
+            self.outcome = Some(Err(Failure::Corrupt));
+            return false;
+        }
+        let place = self.chunks.as_mut().and_then(|chunks| chunks.get_mut(chunk.index.0 as usize));
+        let Some(place @ None) = place else { return false };
+        *place = Some(chunk.data);
+        self.have.insert(chunk.index);
+        self.patience.progress(now);
+        self.patience.sent(now);
+        self.finish_if_complete();
+        true
+    }
+
+    /// Takes in an answer to one of the tries.
+    pub fn answer(&mut self, answer: &Answer, to: Try, now: Instant) {
+        if self.outcome.is_some() {
+            return;
+        }
+        match answer {
+            Answer::Available(info) if info.hash == self.hash => self.take_available(info, to, now),
+            _ => self.outcome = Some(Err(Failure::Corrupt)),
+        }
+    }
+
+    /// Takes in a status message.
+    pub fn status(&mut self, status: &Status, now: Instant) {
+        if let Some(failure) = self.patience.status(status, now) {
+            self.outcome.get_or_insert(Err(failure));
+        }
+    }
+
+    /// What to do now.
+    pub fn step(&mut self, now: Instant) -> Step<FetchSend, Bytes> {
+        if let Some(outcome) = &self.outcome {
+            return Step::Done(outcome.clone());
+        }
+        if let Some(failure) = self.patience.spent(now) {
+            return Step::Done(Err(failure));
+        }
+        if self.tries == 0 || self.patience.is_due(now) {
+            // Whatever was asked for and is not here is asked for again.
+            self.asked = ChunkSet::empty();
+            return Step::Send(self.request(now));
+        }
+        if self.is_room_for_more() {
+            return Step::Send(self.request(now));
+        }
+        Step::Wait(self.patience.wake_at())
+    }
+
+    fn request(&mut self, now: Instant) -> FetchSend {
+        let number = Try(self.tries);
+        self.tries += 1;
+        self.patience.requested(now);
+        if !self.options.takes_ranges {
+            return (number, None);
+        }
+        let wanted = match &self.chunks {
+            Some(_) => self.next_chunks(),
+            None => ChunkSet::all(self.options.window),
+        };
+        for index in wanted.iter() {
+            self.asked.insert(index);
+        }
+        (number, Some(wanted))
+    }
+
+    /// The first chunks that are neither here nor asked for, as many as the window has room for.
+    fn next_chunks(&self) -> ChunkSet {
+        let room = self.options.window.saturating_sub(self.under_way()).max(1);
+        let missing = self.have.complement(self.total());
+        let free = missing.iter().filter(|index| !self.asked.contains(*index));
+        free.take(room as usize).collect()
+    }
+
+    /// Whether half the window is free and there is more to ask for.
+    fn is_room_for_more(&self) -> bool {
+        self.options.takes_ranges
+            && self.chunks.is_some()
+            && self.under_way() <= self.options.window / 2
+            && self.under_way() + self.have.count() < self.total()
+    }
+
+    fn under_way(&self) -> u32 {
+        let count =
+            self.asked.iter().filter(|index| !self.have.contains(*index) && index.0 < self.total()).count();
+        u32::try_from(count).unwrap_or(u32::MAX)
+    }
+
+    fn take_available(&mut self, info: &BlobInfo, to: Try, now: Instant) {
+        if info.chunks == 0 && info.size == 0 {
+            self.chunks = Some(Vec::new());
+            self.finish_if_complete();
+            return;
+        }
+        if !self.learn_total(info.chunks) {
+            self.outcome = Some(Err(Failure::Corrupt));
+            return;
+        }
+        if to.0 + 1 == self.tries {
+            self.patience.hasten(STRAGGLER_GRACE, now);
+        }
+    }
+
+    /// Makes places for the chunks. Whether the number is possible and the same as ever.
+    fn learn_total(&mut self, total: u32) -> bool {
+        let known = self.chunks.get_or_insert_with(|| vec![None; total as usize]).len();
+        total > 0 && known == total as usize
+    }
+
+    fn total(&self) -> u32 {
+        self.chunks.as_ref().map_or(u32::MAX, |chunks| u32::try_from(chunks.len()).unwrap_or(u32::MAX))
+    }
+
+    fn finish_if_complete(&mut self) {
+        let Some(chunks) = &self.chunks else { return };
+        if self.have.count() as usize != chunks.len() {
+            return;
+        }
+        let blob = join(chunks);
+        let is_right = BlobHash::of(&blob) == self.hash;
+        self.outcome = Some(if is_right { Ok(blob) } else { Err(Failure::Corrupt) });
+        self.chunks = None;
+    }
+}
+
+/// The chunks end to end; one alone is not copied.
+fn join(chunks: &[Option<Bytes>]) -> Bytes {
+    if let [Some(only)] = chunks {
+        return only.clone();
+    }
+    let mut blob = BytesMut::with_capacity(chunks.iter().flatten().map(Bytes::len).sum());
+    chunks.iter().flatten().for_each(|chunk| blob.extend_from_slice(chunk));
+    blob.freeze()
+}

@@ -1,0 +1,221 @@
+//! The fetch session against a provider that behaves, and against some that do not.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+
+use super::link::{Faults, Link};
+use super::{instant, status};
+use crate::session::fetch::FetchSend;
+use crate::session::{Failure, FetchOptions, FetchSession, Pace, Step, Try};
+use crate::types::{BlobHash, ChunkIndex, ClientId, Timestamp};
+use crate::wire::{Answer, BlobInfo, Chunk, Direction, ErrorCode, StatusKind};
+
+#[derive(Clone)]
+enum ToClient {
+    Chunk(Chunk),
+    Available(BlobInfo, Try),
+}
+
+/// A blob of `total` chunks, here of seven bytes, the last shorter.
+struct Provider {
+    blob: Bytes,
+    total: u32,
+    is_directed: bool,
+}
+
+impl Provider {
+    fn new(total: u32, is_directed: bool) -> Self {
+        let len = (total as usize * 7).saturating_sub(3);
+        let blob = (0..len).map(|byte| u8::try_from(byte % 251).unwrap()).collect();
+        Self { blob, total, is_directed }
+    }
+
+    fn hash(&self) -> BlobHash {
+        BlobHash::of(&self.blob)
+    }
+
+    fn chunk(&self, index: ChunkIndex) -> Chunk {
+        let start = index.0 as usize * 7;
+        let data = self.blob.slice(start..(start + 7).min(self.blob.len()));
+        let direction = Direction { request: nostr::EventId::all_zeros(), requester: ClientId::new([0; 32]) };
+        Chunk {
+            hash: self.hash(),
+            index,
+            total: self.total,
+            chunk_hash: Chunk::hash_of(&data),
+            expiration: None,
+            direction: self.is_directed.then_some(direction),
+            data,
+        }
+    }
+
+    fn answer(&self, (number, ranges): FetchSend) -> Vec<ToClient> {
+        let indexes = (0..self.total).map(ChunkIndex);
+        let wanted = indexes.filter(|index| ranges.as_ref().is_none_or(|ranges| ranges.contains(*index)));
+        let mut replies: Vec<_> = wanted.map(|index| ToClient::Chunk(self.chunk(index))).collect();
+        replies.push(ToClient::Available(self.info(), number));
+        replies
+    }
+
+    fn info(&self) -> BlobInfo {
+        let size = self.blob.len() as u64;
+        BlobInfo { hash: self.hash(), size, chunks: self.total, expires: Timestamp(1) }
+    }
+}
+
+struct Run {
+    outcome: Result<Bytes, Failure>,
+    took: Duration,
+    tries: u32,
+    chunks_sent: u64,
+}
+
+fn run(seed: u64, provider: &Provider, options: FetchOptions, faults: Faults) -> Run {
+    let start = instant();
+    let mut now = start;
+    let mut to_provider = Link::new(faults, seed);
+    let mut to_client = Link::new(faults, seed + 1);
+    let mut session = FetchSession::new(provider.hash(), options, Pace::default(), seed, now);
+    let (mut tries, mut chunks_sent) = (0, 0);
+    loop {
+        match session.step(now) {
+            Step::Send(message) => {
+                tries += 1;
+                to_provider.send(message, now);
+            }
+            Step::Done(outcome) => return Run { outcome, took: now - start, tries, chunks_sent },
+            Step::Wait(until) => {
+                let arrivals = [to_provider.next_at(), to_client.next_at()].into_iter().flatten();
+                now = arrivals.fold(until, Instant::min).max(now);
+                while let Some(message) = to_provider.receive(now) {
+                    for reply in provider.answer(message) {
+                        chunks_sent += u64::from(matches!(reply, ToClient::Chunk(_)));
+                        to_client.send(reply, now);
+                    }
+                }
+                while let Some(message) = to_client.receive(now) {
+                    match message {
+                        ToClient::Chunk(chunk) => drop(session.chunk(chunk, now)),
+                        ToClient::Available(info, to) => {
+                            session.answer(&Answer::Available(info), to, now);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+const EXTENDED: FetchOptions = FetchOptions { chunk_count: None, window: 32, takes_ranges: true };
+const PLAIN: FetchOptions = FetchOptions { chunk_count: None, window: 32, takes_ranges: false };
+
+#[test]
+fn fetch_brings_the_right_bytes_over_every_link_that_lets_some_through() {
+    for seed in 0..3_000 {
+        let mut rng = StdRng::seed_from_u64(seed);
+        let provider = Provider::new(rng.random_range(0..=60), rng.random());
+        let chunk_count = rng.random::<bool>().then_some(provider.total);
+        let options =
+            FetchOptions { chunk_count, window: rng.random_range(1..=32), takes_ranges: rng.random() };
+        let run = run(seed, &provider, options, Faults::of_seed(seed));
+        assert_eq!(run.outcome, Ok(provider.blob.clone()), "seed {seed} after {:?}", run.took);
+        if options.takes_ranges {
+            let most = 40 + 4 * u64::from(provider.total);
+            assert!(run.chunks_sent <= most, "seed {seed}: {} chunks", run.chunks_sent);
+        }
+    }
+}
+
+#[test]
+fn fetch_over_a_link_without_faults_asks_once_and_takes_one_round() {
+    for options in [EXTENDED, PLAIN, FetchOptions { chunk_count: Some(16), ..EXTENDED }] {
+        let run = run(1, &Provider::new(16, true), options, Faults::default());
+        assert!(run.outcome.is_ok());
+        assert_eq!((run.tries, run.took), (1, Duration::from_millis(20)));
+    }
+}
+
+#[test]
+fn fetch_of_more_than_the_window_moves_each_chunk_once_where_nothing_is_lost() {
+    let run = run(1, &Provider::new(320, true), EXTENDED, Faults::default());
+    assert!(run.outcome.is_ok());
+    assert_eq!(run.chunks_sent, 320);
+    assert!(run.tries <= 24, "{} tries", run.tries);
+}
+
+#[test]
+fn fetch_from_a_silent_provider_ends_after_the_stall_timeout() {
+    let run = run(1, &Provider::new(16, true), EXTENDED, Faults { drop: 1000, ..Faults::default() });
+    assert_eq!(run.outcome, Err(Failure::Silent));
+    assert_eq!(run.took, Pace::default().stall_timeout);
+}
+
+fn session(provider: &Provider, options: FetchOptions) -> (FetchSession, Instant) {
+    let now = instant();
+    (FetchSession::new(provider.hash(), options, Pace::default(), 1, now), now)
+}
+
+#[test]
+fn wrong_bytes_are_corrupt_never_returned() {
+    for is_directed in [true, false] {
+        let provider = Provider::new(3, is_directed);
+        let (mut session, now) = session(&provider, EXTENDED);
+        for index in 0..3 {
+            let mut chunk = provider.chunk(ChunkIndex(index));
+            if index == 1 {
+                chunk.data = Bytes::from_static(b"another");
+            }
+            session.chunk(chunk, now);
+        }
+        assert_eq!(session.step(now), Step::Done(Err(Failure::Corrupt)));
+    }
+}
+
+#[test]
+fn chunk_counts_that_contradict_each_other_are_corrupt() {
+    let provider = Provider::new(3, true);
+    let (mut session, now) = session(&provider, EXTENDED);
+    session.chunk(provider.chunk(ChunkIndex(0)), now);
+    session.chunk(Chunk { total: 4, ..provider.chunk(ChunkIndex(1)) }, now);
+    assert_eq!(session.step(now), Step::Done(Err(Failure::Corrupt)));
+}
+
+#[test]
+fn chunk_of_another_blob_is_ignored() {
+    let provider = Provider::new(3, true);
+    let (mut session, now) = session(&provider, EXTENDED);
+    let foreign = Chunk { hash: BlobHash::new([9; 32]), ..provider.chunk(ChunkIndex(0)) };
+    assert!(!session.chunk(foreign, now));
+    assert_eq!(session.have_count(), 0);
+}
+
+#[test]
+fn repeated_chunks_are_no_progress() {
+    let provider = Provider::new(3, true);
+    let (mut session, start) = session(&provider, EXTENDED);
+    let mut now = start;
+    let failure = loop {
+        session.chunk(provider.chunk(ChunkIndex(0)), now);
+        match session.step(now) {
+            Step::Send(_) => {}
+            Step::Wait(until) => now = until.min(now + Duration::from_secs(1)),
+            Step::Done(outcome) => break outcome.unwrap_err(),
+        }
+    };
+    assert_eq!(failure, Failure::Silent);
+    assert_eq!(now - start, Pace::default().stall_timeout);
+}
+
+#[test]
+fn missing_blob_is_refused_at_once() {
+    let provider = Provider::new(3, true);
+    let (mut session, now) = session(&provider, EXTENDED);
+    session.status(&status(StatusKind::Error(ErrorCode::FileNotFound)), now);
+    assert!(matches!(
+        session.step(now),
+        Step::Done(Err(Failure::Refused { code: ErrorCode::FileNotFound, .. }))
+    ));
+}
