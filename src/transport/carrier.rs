@@ -87,15 +87,6 @@ pub enum TransportError {
         /// What is allowed.
         len_max: usize,
     },
-    /// More subscriptions than a carrier holds at once.
-    #[error("too many subscriptions: {count_max} are open")]
-    TooManySubscriptions {
-        /// How many may be open.
-        count_max: usize,
-    },
-    /// The carrier was shut down.
-    #[error("the connection to the relays was shut down")]
-    Closed,
 }
 
 impl TransportError {

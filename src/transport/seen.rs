@@ -14,6 +14,11 @@ pub(super) struct Seen {
 }
 
 impl Seen {
+    /// Whether `id` is remembered.
+    pub(super) fn contains(&self, id: &EventId) -> bool {
+        self.recent.contains(id) || self.older.contains(id)
+    }
+
     /// Remembers `id`; whether it is new, as far as is remembered.
     pub(super) fn insert(&mut self, id: EventId) -> bool {
         if self.older.contains(&id) || !self.recent.insert(id) {

@@ -20,6 +20,12 @@ pub const MESSAGE_LEN_MAX: usize = 15 * 1024 * 1024;
 pub const SUBSCRIPTION_QUEUE_LEN_MAX: usize = 32 * 1024 * 1024;
 /// Events that wait for one slow reader of a subscription.
 pub const SUBSCRIPTION_EVENT_COUNT_MAX: usize = 8_192;
+/// Bytes that wait to be sent to one relay; whoever publishes more waits.
+pub const RELAY_QUEUE_LEN_MAX: u32 = 4 * 1024 * 1024;
+/// Stored events that one relay may answer to one query.
+pub const QUERY_EVENT_COUNT_MAX: usize = 5_000;
+/// Bytes of content that one relay may answer to one query.
+pub const QUERY_ANSWER_LEN_MAX: usize = 32 * 1024 * 1024;
 /// Event ids that a subscription remembers, so that what several relays bring is handed over once.
 pub const SEEN_EVENT_COUNT_MAX: usize = 16_384;
 /// Blobs named in one batch request, so that request and answer stay under `EVENT_LEN_MAX`.

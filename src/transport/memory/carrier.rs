@@ -2,15 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use nostr::{Event, Filter, RelayUrl};
 
 use super::hub::Hub;
-use crate::transport::seen::Seen;
-use crate::transport::{Carrier, Feed, Incoming, Route, Subscription, TransportError};
+use crate::transport::outlet::Outlet;
+use crate::transport::{Carrier, Route, Subscription, TransportError};
 
 /// A carrier whose relays are hubs.
 pub struct MemoryCarrier {
@@ -90,37 +89,12 @@ impl Carrier for MemoryCarrier {
     fn subscribe(&self, filters: Vec<Filter>) -> BoxFuture<'_, Result<Subscription, TransportError>> {
         Box::pin(async move {
             let (feed, subscription) = Subscription::channel();
-            let outlet = Arc::new(Outlet { feed, seen: Mutex::default() });
+            let outlet = Arc::new(Outlet::new(feed));
             for hub in &self.hubs {
                 hub.subscribe(filters.clone(), &outlet);
             }
             Ok(subscription)
         })
-    }
-}
-
-/// The carrier's side of one subscription, fed by all its hubs.
-pub(super) struct Outlet {
-    feed: Feed,
-    seen: Mutex<Seen>,
-}
-
-impl Outlet {
-    /// Hands the event over, unless it was before.
-    pub(super) fn push(&self, incoming: Incoming) {
-        let is_new = self.seen.lock().unwrap_or_else(PoisonError::into_inner).insert(incoming.event.id);
-        if is_new {
-            self.feed.push(incoming);
-        }
-    }
-
-    /// Hands the event over, whether it was before or not.
-    pub(super) fn repeat(&self, incoming: Incoming) {
-        self.feed.push(incoming);
-    }
-
-    pub(super) fn is_closed(&self) -> bool {
-        self.feed.is_closed()
     }
 }
 

@@ -12,9 +12,10 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::carrier::{MemoryCarrier, Outlet};
+use super::carrier::MemoryCarrier;
 use super::faults::Faults;
 use super::storage::Storage;
+use crate::transport::outlet::Outlet;
 use crate::transport::{Carrier, Incoming};
 
 /// Deliveries that wait at once; beyond it, delayed ones are delivered immediately.

@@ -1,0 +1,253 @@
+//! The carrier over real relays.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use futures_util::future::{BoxFuture, join_all};
+use nostr::{Event, EventId, Filter, RelayUrl};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout, timeout_at};
+use tokio_tungstenite::tungstenite::Utf8Bytes;
+
+use super::link::Link;
+use super::queue::QueueError;
+use super::{message, session};
+use crate::env::Env;
+use crate::transport::outlet::Outlet;
+use crate::transport::{Carrier, Route, Subscription, TransportError};
+use crate::types::limits::MESSAGE_LEN_MAX;
+
+/// How long a new subscription waits for the relays to confirm it, before it is handed out all the same.
+const SUBSCRIBE_WAIT: Duration = Duration::from_secs(2);
+/// How long an event waits for room at a relay that is slower than the others, before it goes to the others only.
+const SLOW_RELAY_WAIT: Duration = Duration::from_secs(1);
+/// How long the relays that are slower to connect than the first one are waited for.
+const SLOW_CONNECT_WAIT: Duration = Duration::from_millis(500);
+
+/// How to connect.
+#[derive(Clone)]
+pub struct ConnectOptions {
+    /// How long to wait for the first relay.
+    pub deadline: Duration,
+    /// Where the jitter between attempts comes from.
+    pub env: Env,
+}
+
+impl Default for ConnectOptions {
+    fn default() -> Self {
+        Self { deadline: Duration::from_secs(5), env: Env::system() }
+    }
+}
+
+/// Connections to a set of relays, each of which is kept up until this is dropped.
+pub struct Relays {
+    members: Vec<Member>,
+    name_next: AtomicU64,
+    /// One for each link; they end with this.
+    _tasks: JoinSet<()>,
+}
+
+struct Member {
+    link: Arc<Link>,
+    /// Whether the relay had no room for too long, so that it is not waited for until it has.
+    is_congested: AtomicBool,
+}
+
+impl Relays {
+    /// Connects to all of the relays, and returns when the first one is there and the others had a moment.
+    ///
+    /// # Errors
+    /// [`TransportError::NoRelay`] with what was wrong with each.
+    pub async fn connect(urls: &[RelayUrl], options: ConnectOptions) -> Result<Self, TransportError> {
+        let mut tasks = JoinSet::new();
+        let urls: BTreeSet<&RelayUrl> = urls.iter().collect();
+        let members: Vec<Member> = urls
+            .into_iter()
+            .map(|url| Member {
+                link: Arc::new(Link::new(url.clone())),
+                is_congested: AtomicBool::new(false),
+            })
+            .collect();
+        for member in &members {
+            tasks.spawn(session::run(member.link.clone(), options.env.clone()));
+        }
+        let relays = Self { members, name_next: AtomicU64::new(0), _tasks: tasks };
+        relays.wait_for_first(options.deadline).await?;
+        Ok(relays)
+    }
+
+    async fn wait_for_first(&self, deadline: Duration) -> Result<(), TransportError> {
+        let tried = |member: &Member| member.link.queue().is_some() || member.link.trouble().is_some();
+        let connected = |member: &Member| member.link.queue().is_some();
+        let first = self.wait_until(|| self.members.iter().any(connected) || self.members.iter().all(tried));
+        // At the deadline the relays are taken as they are.
+        let _ = timeout(deadline, first).await;
+        if self.members.iter().any(connected) {
+            let _ = timeout(SLOW_CONNECT_WAIT, self.wait_until(|| self.members.iter().all(tried))).await;
+            return Ok(());
+        }
+        let why =
+            |link: &Link| link.trouble().unwrap_or_else(|| format!("no connection within {deadline:?}"));
+        let tried = self.members.iter().map(|member| (member.link.url.clone(), why(&member.link)));
+        Err(TransportError::NoRelay { tried: tried.collect() })
+    }
+
+    /// Returns when the condition holds; it is asked again whenever a link has changed.
+    async fn wait_until(&self, condition: impl Fn() -> bool) {
+        let mut changes: Vec<_> = self.members.iter().map(|member| member.link.changes()).collect();
+        while !condition() {
+            let changed = changes.iter_mut().map(|changes| Box::pin(changes.changed()));
+            if changed.len() == 0 {
+                return;
+            }
+            // The senders live in the links, so this never fails.
+            let _ = futures_util::future::select_all(changed).await.0;
+        }
+    }
+
+    fn name(&self, prefix: char) -> String {
+        format!("{prefix}{}", self.name_next.fetch_add(1, Ordering::Relaxed))
+    }
+
+    fn on_route<'a>(&'a self, route: &'a Route) -> impl Iterator<Item = &'a Member> {
+        self.members.iter().filter(move |member| match route {
+            Route::All => true,
+            Route::Only(urls) => urls.contains(&member.link.url),
+        })
+    }
+}
+
+impl Member {
+    /// Puts the event into the relay's queue if there is room now.
+    fn try_send(&self, text: Utf8Bytes) -> Result<(), QueueError> {
+        let sent = self.link.queue().map_or(Err(QueueError::Closed), |queue| queue.try_send(text));
+        if sent.is_ok() {
+            self.is_congested.store(false, Ordering::Relaxed);
+        }
+        sent
+    }
+
+    /// Waits for room in the relay's queue; only so long when other relays have the event already, so that one slow
+    /// relay does not hold up the others. Whether the event got there.
+    async fn send(&self, text: Utf8Bytes, others_have_it: bool) -> bool {
+        let Some(queue) = self.link.queue() else { return false };
+        if !others_have_it {
+            return queue.send(text).await.is_ok();
+        }
+        if self.is_congested.load(Ordering::Relaxed) {
+            return false;
+        }
+        if let Ok(sent) = timeout(SLOW_RELAY_WAIT, queue.send(text)).await {
+            return sent.is_ok();
+        }
+        tracing::warn!(relay = %self.link.url, "relay takes events too slowly and is left out for now");
+        self.is_congested.store(true, Ordering::Relaxed);
+        false
+    }
+}
+
+impl Carrier for Relays {
+    fn relays(&self) -> Vec<RelayUrl> {
+        self.members.iter().map(|member| member.link.url.clone()).collect()
+    }
+
+    fn connected(&self) -> Vec<RelayUrl> {
+        let connected = self.members.iter().filter(|member| member.link.queue().is_some());
+        connected.map(|member| member.link.url.clone()).collect()
+    }
+
+    fn publish(&self, event: Event, route: Route) -> BoxFuture<'_, Result<(), TransportError>> {
+        Box::pin(async move {
+            let text = publish_text(&event)?;
+            let mut is_sent = false;
+            let mut full: Vec<&Member> = Vec::new();
+            for member in self.on_route(&route) {
+                match member.try_send(text.clone()) {
+                    Ok(()) => is_sent = true,
+                    Err(QueueError::Full) => full.push(member),
+                    Err(QueueError::Closed) => {}
+                }
+            }
+            for member in full {
+                is_sent |= member.send(text.clone(), is_sent).await;
+            }
+            if is_sent {
+                Ok(())
+            } else {
+                Err(TransportError::NotConnected { configured_count: self.members.len() })
+            }
+        })
+    }
+
+    fn publish_acknowledged(
+        &self,
+        event: Event,
+        deadline: Duration,
+    ) -> BoxFuture<'_, BTreeMap<RelayUrl, Result<(), String>>> {
+        Box::pin(async move {
+            let text = match publish_text(&event) {
+                Ok(text) => text,
+                Err(error) => {
+                    return self.relays().into_iter().map(|url| (url, Err(error.to_string()))).collect();
+                }
+            };
+            let until = Instant::now() + deadline;
+            let publishing = self.members.iter().map(|member| {
+                let (link, text) = (&member.link, text.clone());
+                async move { (link.url.clone(), acknowledged(link, event.id, text, until).await) }
+            });
+            join_all(publishing).await.into_iter().collect()
+        })
+    }
+
+    fn query(&self, filter: Filter, deadline: Duration) -> BoxFuture<'_, BTreeMap<RelayUrl, Vec<Event>>> {
+        Box::pin(async move {
+            let until = Instant::now() + deadline;
+            let asking = self.members.iter().map(|member| {
+                let (link, name, filter) = (&member.link, self.name('q'), filter.clone());
+                async move {
+                    let mut events = link.ask(name, filter)?.until(until).await?;
+                    events.sort();
+                    Some((link.url.clone(), events))
+                }
+            });
+            join_all(asking).await.into_iter().flatten().collect()
+        })
+    }
+
+    fn subscribe(&self, filters: Vec<Filter>) -> BoxFuture<'_, Result<Subscription, TransportError>> {
+        Box::pin(async move {
+            let (feed, subscription) = Subscription::channel();
+            let (outlet, filters, name) =
+                (Arc::new(Outlet::new(feed)), Arc::<[Filter]>::from(filters), self.name('s'));
+            for member in &self.members {
+                member.link.listen(name.clone(), filters.clone(), outlet.clone());
+            }
+            // What is published right after this returns should find the subscription there. A relay that does not
+            // confirm is not waited for: the link asks it again.
+            let settled = self.wait_until(|| self.members.iter().all(|member| member.link.is_settled(&name)));
+            let _ = timeout(SUBSCRIBE_WAIT, settled).await;
+            Ok(subscription)
+        })
+    }
+}
+
+fn publish_text(event: &Event) -> Result<Utf8Bytes, TransportError> {
+    let text = message::publish(event);
+    if text.len() > MESSAGE_LEN_MAX {
+        return Err(TransportError::EventTooLarge { len: text.len(), len_max: MESSAGE_LEN_MAX });
+    }
+    Ok(text.into())
+}
+
+async fn acknowledged(link: &Link, id: EventId, text: Utf8Bytes, until: Instant) -> Result<(), String> {
+    let trouble = |otherwise: &str| Err(link.trouble().unwrap_or_else(|| otherwise.to_owned()));
+    let answer = link.acknowledgement(id);
+    let Some(queue) = link.queue() else { return trouble("not connected") };
+    if !matches!(timeout_at(until, queue.send(text)).await, Ok(Ok(()))) {
+        return trouble("no room in the send queue before the deadline");
+    }
+    answer.until(until).await.unwrap_or_else(|| trouble("no answer before the deadline"))
+}
