@@ -57,6 +57,7 @@ pub mod crypt;
 pub mod env;
 pub mod erasure;
 pub mod format;
+pub mod relay;
 pub mod session;
 pub mod transport;
 pub mod types;

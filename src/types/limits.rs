@@ -28,6 +28,30 @@ pub const QUERY_EVENT_COUNT_MAX: usize = 5_000;
 pub const QUERY_ANSWER_LEN_MAX: usize = 32 * 1024 * 1024;
 /// Event ids that a subscription remembers, so that what several relays bring is handed over once.
 pub const SEEN_EVENT_COUNT_MAX: usize = 16_384;
+/// Clients of the embedded relay at once; more wait to be accepted.
+pub const RELAY_CONNECTION_COUNT_MAX: usize = 128;
+/// Subscriptions of one client of the embedded relay.
+pub const RELAY_SUBSCRIPTION_COUNT_MAX: usize = 64;
+/// Bytes of a subscription's name (NIP-01).
+pub const SUBSCRIPTION_NAME_LEN_MAX: usize = 64;
+/// Filters of one subscription at the embedded relay.
+pub const FILTER_COUNT_MAX: usize = 16;
+/// Values that the filters of one subscription at the embedded relay name together.
+pub const FILTER_VALUE_COUNT_MAX: usize = 2_000;
+/// Tags of one event at the embedded relay.
+pub const EVENT_TAG_COUNT_MAX: usize = 2_000;
+/// Stored events that the embedded relay answers to one filter.
+pub const RELAY_ANSWER_COUNT_MAX: usize = 500;
+/// Bytes that wait to be written to one client of the embedded relay.
+pub const READER_QUEUE_LEN_MAX: u32 = 8 * 1024 * 1024;
+/// Bytes that wait to be written to all clients of the embedded relay together.
+pub const READER_QUEUES_LEN_MAX: u32 = 64 * 1024 * 1024;
+/// Events that the embedded relay keeps.
+pub const STORED_EVENT_COUNT_MAX: usize = 10_000;
+/// Bytes of one event that the embedded relay keeps.
+pub const STORED_EVENT_LEN_MAX: usize = 256 * 1024;
+/// Bytes of all events that the embedded relay keeps.
+pub const STORED_EVENTS_LEN_MAX: usize = 64 * 1024 * 1024;
 /// Blobs named in one batch request, so that request and answer stay under `EVENT_LEN_MAX`.
 pub const BATCH_COUNT_MAX: usize = 500;
 /// Tags of an event that is read at all.

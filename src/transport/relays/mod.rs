@@ -15,7 +15,5 @@ mod pool;
 mod queue;
 mod session;
 mod socket;
-#[cfg(test)]
-mod tests;
 
 pub use pool::{ConnectOptions, Relays};

@@ -1,0 +1,170 @@
+//! One client: reading and answering its messages, and writing to it.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::stream::{SplitSink, SplitStream};
+use futures_util::{SinkExt, StreamExt};
+use nostr::{Event, Filter};
+use tokio::net::TcpStream;
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::error::CapacityError;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::{Error as SocketError, Message, Utf8Bytes};
+
+use super::fanout::Reader;
+use super::message::{self, ClientMessage, Refusal};
+use super::queue::{Frame, Outgoing, ReaderQueue};
+use super::server::Shared;
+use super::storage::Kept;
+
+type Socket = WebSocketStream<TcpStream>;
+
+/// How long a client may refuse to take one message off the socket.
+const SEND_WAIT_MAX: Duration = Duration::from_secs(20);
+/// How often a quiet client is pinged, and how long nothing may come from it before it counts as gone.
+const PING_INTERVAL: Duration = Duration::from_secs(30);
+const SILENCE_MAX: Duration = Duration::from_secs(90);
+/// How long closing may take.
+const CLOSE_WAIT_MAX: Duration = Duration::from_secs(1);
+
+/// Serves a client until it leaves, does not catch up, or the relay closes.
+pub(super) async fn serve(shared: Arc<Shared>, socket: Socket, mut closing: watch::Receiver<bool>) {
+    let (sink, stream) = socket.split();
+    let (queue, outgoing) = ReaderQueue::channel(&shared.fanout.room);
+    let membership = shared.fanout.join(queue);
+    let reader = membership.reader.clone();
+    // Reading verifies signatures; writing goes on meanwhile on another core.
+    let mut reading = JoinSet::new();
+    reading.spawn(read(shared, reader.clone(), stream));
+    let ended = async {
+        tokio::select! {
+            biased;
+            // An error means that the relay is gone.
+            _ = closing.wait_for(|is_closing| *is_closing) => (CloseCode::Away, "the relay closes"),
+            () = reader.ended() => (CloseCode::Policy, "too slow: events were missed"),
+            close = reading.join_next() => close.and_then(Result::ok).unwrap_or((CloseCode::Error, "")),
+        }
+    };
+    write(sink, outgoing, ended).await;
+}
+
+/// Why a connection ends, as the client is told.
+type Ending = (CloseCode, &'static str);
+
+/// Writes what is queued until the connection is to end, and ends it.
+async fn write(
+    mut sink: SplitSink<Socket, Message>,
+    mut outgoing: UnboundedReceiver<Outgoing>,
+    ended: impl Future<Output = Ending>,
+) {
+    let writing = async {
+        loop {
+            let next = timeout(PING_INTERVAL, outgoing.recv()).await;
+            let sending = async {
+                match next {
+                    Ok(Some(next)) => sink.feed(text_of(next.frame)).await?,
+                    Ok(None) => std::future::pending().await,
+                    Err(_idle) => sink.feed(Message::Ping(Bytes::new())).await?,
+                }
+                // Flushed once for all that wait, so that small messages share a packet.
+                if outgoing.is_empty() { sink.flush().await } else { Ok(()) }
+            };
+            if !matches!(timeout(SEND_WAIT_MAX, sending).await, Ok(Ok(()))) {
+                return;
+            }
+        }
+    };
+    tokio::select! {
+        biased;
+        (code, reason) = ended => {
+            let frame = CloseFrame { code, reason: reason.into() };
+            // Said if it can be: the client may be gone, or not reading.
+            let _ = timeout(CLOSE_WAIT_MAX, sink.send(Message::Close(Some(frame)))).await;
+        }
+        () = writing => {}
+    }
+}
+
+fn text_of(frame: Frame) -> Message {
+    // Composed of texts, so that it is one; the check costs little beside the copy.
+    Message::Text(Utf8Bytes::try_from(frame.into_text()).unwrap_or_default())
+}
+
+/// Answers messages until the client leaves or breaks the rules.
+async fn read(shared: Arc<Shared>, reader: Arc<Reader>, mut stream: SplitStream<Socket>) -> Ending {
+    loop {
+        match timeout(SILENCE_MAX, stream.next()).await {
+            Ok(Some(Ok(Message::Text(text)))) => answer(&shared, &reader, &text).await,
+            Ok(Some(Ok(Message::Binary(_)))) => {
+                let refusal = Refusal::Notice("unsupported: binary messages");
+                reader.queue.send(Frame::whole(refusal.answer())).await;
+            }
+            // Pings are answered below us, by the socket.
+            Ok(Some(Ok(_other))) => {}
+            Ok(Some(Err(SocketError::Capacity(CapacityError::MessageTooLong { .. })))) => {
+                return (CloseCode::Size, "the message is too large");
+            }
+            Ok(Some(Err(_)) | None) => return (CloseCode::Normal, ""),
+            Err(_elapsed) => return (CloseCode::Away, "silent for too long"),
+        }
+    }
+}
+
+async fn answer(shared: &Arc<Shared>, reader: &Reader, text: &Utf8Bytes) {
+    let answer = match ClientMessage::parse(text) {
+        Ok(ClientMessage::Event(event, raw)) => {
+            let bytes: &Bytes = text.as_ref();
+            publish(shared, *event, bytes.slice_ref(raw.as_bytes())).await
+        }
+        Ok(ClientMessage::Request(name, filters)) => return subscribe(shared, reader, name, filters).await,
+        Ok(ClientMessage::Close(name)) => return reader.unsubscribe(&name),
+        Err(refusal) => refusal.answer(),
+    };
+    // A client that does not read its answers waits here for itself.
+    reader.queue.send(Frame::whole(answer)).await;
+}
+
+/// Verifies, keeps and forwards an event. The answer is its OK.
+async fn publish(shared: &Arc<Shared>, event: Event, text: Bytes) -> String {
+    let id = event.id;
+    // The one verification. Whoever reads verifies again, because nobody trusts a relay.
+    if event.verify().is_err() {
+        return message::ok(&id, false, "invalid: id or signature does not verify");
+    }
+    shared.published_count.fetch_add(1, Ordering::Relaxed);
+    if !event.kind.is_ephemeral() {
+        let (shared, event, text) = (shared.clone(), event.clone(), text.clone());
+        let kept = tokio::task::spawn_blocking(move || shared.storage.keep(event, text)).await;
+        match kept.unwrap_or(Kept::Failed) {
+            Kept::New => {}
+            Kept::Old => return message::ok(&id, true, "duplicate: this or a newer one is kept"),
+            Kept::Full => return message::ok(&id, false, "error: the relay is full"),
+            Kept::TooLarge => return message::ok(&id, false, "invalid: too large to be kept"),
+            Kept::Failed => return message::ok(&id, false, "error: cannot be kept"),
+        }
+    }
+    shared.fanout.publish(&event, &text).await;
+    message::ok(&id, true, "")
+}
+
+/// Listens first and looks up then, so that nothing falls between the two.
+async fn subscribe(shared: &Shared, reader: &Reader, name: String, filters: Vec<Filter>) {
+    if !reader.subscribe(name.clone(), filters.clone()) {
+        let text = message::closed(&name, "error: too many subscriptions");
+        return reader.queue.send(Frame::whole(text)).await;
+    }
+    for filter in filters.iter().filter(|filter| filter.limit != Some(0)) {
+        for text in shared.storage.query(filter) {
+            reader.queue.send(Frame::with_event(message::event_head(&name), text)).await;
+        }
+    }
+    reader.queue.send(Frame::whole(message::end_of_stored(&name))).await;
+}
