@@ -5,6 +5,8 @@ pub mod context;
 pub mod error;
 pub mod exit;
 pub mod output;
+pub mod relay;
 mod run;
+pub mod signal;
 
 pub use run::main;

@@ -4,10 +4,11 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::cli::args::Cli;
+use crate::cli::args::{Cli, Command};
 use crate::cli::context::Context;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
+use crate::cli::relay;
 
 /// Runs the program.
 pub fn main() -> ExitCode {
@@ -24,9 +25,18 @@ pub fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> Result<Exit, CliError> {
-    let _context = Context::new(&cli.global)?;
-    let command = cli.command;
-    Err(CliError::new(Exit::Failure, format!("{command:?} is not built yet"), "wait for it"))
+    let context = Context::new(&cli.global)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| {
+        CliError::new(Exit::Failure, format!("cannot start: {error}"), "free some threads and descriptors")
+    })?;
+    runtime.block_on(dispatch(&context, cli.command))
+}
+
+async fn dispatch(context: &Context, command: Command) -> Result<Exit, CliError> {
+    match command {
+        Command::Relay(args) => relay::relay(context, args).await,
+        command => Err(CliError::new(Exit::Failure, format!("{command:?} is not built yet"), "wait for it")),
+    }
 }
 
 /// Sends the library's events to stderr: warnings always, more with each `-v`. `RUST_LOG` has the last word.

@@ -1,3 +1,5 @@
+//! What a hub does, with faults and without.
+
 use std::sync::Arc;
 use std::time::Duration;
 
