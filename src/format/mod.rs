@@ -31,3 +31,6 @@ pub use record::{Body, Place, Record, RecordHash};
 pub use runs::{Plan, RunSpan};
 pub use segment::Cutter;
 pub use tree::{Entry, EntryKind, File, Hole, TreePage, Xattr};
+
+#[cfg(test)]
+mod tests;

@@ -217,10 +217,9 @@ impl Coding {
             }
         }
         let Some(mask) = &self.mask else { return Ok(Codec::new(self.scheme).reconstruct(&places)?) };
-        let (index, shard) = (0..)
-            .map(ShardIndex)
+        let (index, shard) = (0..=u8::MAX)
             .zip(places)
-            .find_map(|(index, shard)| Some((index, shard?)))
+            .find_map(|(index, shard)| Some((ShardIndex(index), shard?)))
             .ok_or(CodecError::TooFewShards { have: 0, need: 1 })?;
         let mut bytes = shard.to_vec();
         mask_shard(&mut bytes, index, mask);

@@ -1,0 +1,7 @@
+//! Laws of the format.
+
+mod items;
+mod manifest;
+mod packs;
+mod sample;
+mod segments;
