@@ -138,7 +138,7 @@ mod tests {
 
     #[test]
     fn every_leaf_is_proved_at_its_place_and_nowhere_else() {
-        let bytes: Vec<u8> = (0..9 * LEAF_LEN + 5).map(|i| (i / LEAF_LEN) as u8).collect();
+        let bytes: Vec<u8> = (0..10).flat_map(|leaf| [leaf; LEAF_LEN]).take(9 * LEAF_LEN + 5).collect();
         for count in 1..=10 {
             let bytes = &bytes[..bytes.len().min(count * LEAF_LEN)];
             let root = merkle_root(bytes);

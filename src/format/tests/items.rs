@@ -206,5 +206,5 @@ fn items_are_spread_over_as_many_bodies_as_they_take() {
     let items: Vec<_> = (0..5).map(|_| needs(30_000)).collect();
     let bodies = Body::of(&items).unwrap();
     assert_eq!(bodies.iter().map(Body::item_count).collect::<Vec<_>>(), [2, 2, 1]);
-    assert!(2 * 16 * 30_000 < RECORD_BODY_LEN_MAX && 3 * 16 * 30_000 > RECORD_BODY_LEN_MAX);
+    const { assert!(2 * 16 * 30_000 < RECORD_BODY_LEN_MAX && 3 * 16 * 30_000 > RECORD_BODY_LEN_MAX) };
 }
