@@ -20,7 +20,7 @@
 //! | `relay` | the embedded relay | types wire |
 //! | `vault` | identity, manifest on disk, catalog | types crypt format env |
 //! | `provider` | admission, retention, eviction, serving, announcing | types wire session env transport store |
-//! | `client` | discovery, placement, put, get, recover | all above but relay, store and provider |
+//! | [`client`] | discovery, placement, put, get, recover | all above but relay, store and provider |
 //! | `testing` | a whole network in one process, and faults for it | anything above |
 //! | [`cli`] | one file for each command; output, progress, exit codes | anything above |
 //!
@@ -53,6 +53,7 @@
 #![forbid(unsafe_code)]
 
 pub mod cli;
+pub mod client;
 pub mod crypt;
 pub mod env;
 pub mod erasure;

@@ -2,12 +2,13 @@
 
 use std::time::Instant;
 
-use crate::session::{Failure, Pace, Patience, Step};
+use crate::session::{Failure, Pace, Patience, Step, Try};
 use crate::wire::{Answer, Status};
 
 /// A request that is answered by one response: inline stores, batches, lists.
 #[derive(Debug)]
 pub struct AskSession {
+    tries: u32,
     patience: Patience,
     outcome: Option<Result<Answer, Failure>>,
 }
@@ -15,7 +16,7 @@ pub struct AskSession {
 impl AskSession {
     /// A conversation that begins now; the jitter of its retries follows from `seed`.
     pub fn new(pace: Pace, seed: u64, now: Instant) -> Self {
-        Self { patience: Patience::new(pace, seed, now), outcome: None }
+        Self { tries: 0, patience: Patience::new(pace, seed, now), outcome: None }
     }
 
     /// Takes in an answer to any of the tries. What it says is for the driver to judge.
@@ -30,8 +31,8 @@ impl AskSession {
         }
     }
 
-    /// What to do now: `Send(())` is one more try.
-    pub fn step(&mut self, now: Instant) -> Step<(), Answer> {
+    /// What to do now: send the request as one more try, wait, or be done.
+    pub fn step(&mut self, now: Instant) -> Step<Try, Answer> {
         if let Some(outcome) = &self.outcome {
             return Step::Done(outcome.clone());
         }
@@ -40,7 +41,9 @@ impl AskSession {
         }
         if self.patience.is_due(now) {
             self.patience.requested(now);
-            return Step::Send(());
+            let number = Try(self.tries);
+            self.tries += 1;
+            return Step::Send(number);
         }
         Step::Wait(self.patience.wake_at())
     }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use bytes::{Bytes, BytesMut};
 
 use crate::session::{Failure, Pace, Patience, Step, Try};
-use crate::types::BlobHash;
+use crate::types::{BlobHash, Timestamp};
 use crate::wire::{Answer, BlobInfo, Chunk, ChunkSet, Status};
 
 /// After the provider says that it has sent everything, for so long chunks may still be under way.
@@ -24,6 +24,7 @@ pub struct FetchSession {
     have: ChunkSet,
     /// Asked for, not here yet.
     asked: ChunkSet,
+    expires: Option<Timestamp>,
     tries: u32,
     patience: Patience,
     outcome: Option<Result<Bytes, Failure>>,
@@ -52,6 +53,7 @@ impl FetchSession {
             chunks: None,
             have: ChunkSet::empty(),
             asked: ChunkSet::empty(),
+            expires: None,
             tries: 0,
             patience: Patience::new(pace, seed, now),
             outcome: None,
@@ -67,6 +69,11 @@ impl FetchSession {
         self.have.count()
     }
 
+    /// Until when the provider promises to keep the blob, as far as it has said so.
+    pub fn expires(&self) -> Option<Timestamp> {
+        self.expires
+    }
+
     /// Takes in a chunk of the blob, as the provider signed it. Whether it was new and is part of the blob.
     pub fn chunk(&mut self, chunk: Chunk, now: Instant) -> bool {
         if self.outcome.is_some() || chunk.hash != self.hash {
@@ -80,6 +87,7 @@ impl FetchSession {
         }
         let place = self.chunks.as_mut().and_then(|chunks| chunks.get_mut(chunk.index.0 as usize));
         let Some(place @ None) = place else { return false };
+        self.expires = self.expires.or(chunk.expiration);
         *place = Some(chunk.data);
         self.have.insert(chunk.index);
         self.patience.progress(now);
@@ -165,6 +173,7 @@ impl FetchSession {
     }
 
     fn take_available(&mut self, info: &BlobInfo, to: Try, now: Instant) {
+        self.expires = Some(info.expires);
         if info.chunks == 0 && info.size == 0 {
             self.chunks = Some(Vec::new());
             self.finish_if_complete();

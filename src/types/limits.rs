@@ -72,6 +72,8 @@ pub const ERROR_CODE_LEN_MAX: usize = 64;
 pub const STATUS_TEXT_LEN_MAX: usize = 500;
 /// Content of a request that is read: a blob of `BLOB_LEN_MAX` in base64, and room for the other fields.
 pub const REQUEST_LEN_MAX: usize = 14 * 1024 * 1024;
+/// Providers that one discovery takes in.
+pub const DIRECTORY_COUNT_MAX: usize = 1_000;
 /// How far a change's `created_at` may be from the provider's clock (invariant I11).
 pub const CHANGE_AGE_MAX: Duration = Duration::from_secs(120);
 

@@ -96,7 +96,7 @@ pub enum StoreBody {
     },
 }
 
-/// One blob or several: the answer to the one is the base protocol's, to several a list.
+/// One blob or several. A retrieve or delete of one is answered as in the base protocol; everything else with a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Hashes {
     /// Named in the field `hash`.

@@ -6,7 +6,7 @@ mod store;
 
 use std::time::{Duration, Instant};
 
-use crate::session::{AskSession, Failure, Pace, Step};
+use crate::session::{AskSession, Failure, Pace, Step, Try};
 use crate::types::BlobHash;
 use crate::wire::{Answer, ErrorCode, Status, StatusKind};
 
@@ -30,7 +30,7 @@ fn an_ask_that_is_never_answered_ends_in_silence_after_the_stall_timeout() {
         let (mut now, mut tries) = (start, 0);
         let failure = loop {
             match session.step(now) {
-                Step::Send(()) => tries += 1,
+                Step::Send(_) => tries += 1,
                 Step::Wait(until) => {
                     assert!(until > now, "seed {seed}: a wait moves on");
                     now = until;
@@ -49,10 +49,10 @@ fn an_ask_that_is_never_answered_ends_in_silence_after_the_stall_timeout() {
 fn a_refusal_ends_an_ask_only_if_a_retry_is_of_no_use() {
     let now = instant();
     let mut session = AskSession::new(Pace::default(), 1, now);
-    assert_eq!(session.step(now), Step::Send(()));
+    assert_eq!(session.step(now), Step::Send(Try(0)));
     session.status(&status(StatusKind::Error(ErrorCode::Busy)), now);
     let Step::Wait(until) = session.step(now) else { panic!("a busy provider is asked again later") };
-    assert_eq!(session.step(until), Step::Send(()));
+    assert_eq!(session.step(until), Step::Send(Try(1)));
     session.status(&status(StatusKind::Error(ErrorCode::StorageFull)), until);
     let Step::Done(Err(Failure::Refused { code, .. })) = session.step(until) else { panic!("full is full") };
     assert_eq!(code, ErrorCode::StorageFull);
@@ -65,7 +65,7 @@ fn a_provider_that_is_always_busy_is_named_as_busy_in_the_end() {
     let mut now = start;
     let failure = loop {
         match session.step(now) {
-            Step::Send(()) => session.status(&status(StatusKind::Error(ErrorCode::Busy)), now),
+            Step::Send(_) => session.status(&status(StatusKind::Error(ErrorCode::Busy)), now),
             Step::Wait(until) => now = until,
             Step::Done(outcome) => break outcome.unwrap_err(),
         }

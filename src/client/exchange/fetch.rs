@@ -1,0 +1,68 @@
+//! A blob comes from a provider.
+
+use bytes::Bytes;
+
+use crate::client::exchange::drive::{Drive, now};
+use crate::client::exchange::link::Link;
+use crate::client::exchange::{Exchange, ExchangeError};
+use crate::session::{FetchOptions, FetchSession, chunking};
+use crate::types::limits::{CHUNK_COUNT_MAX, CHUNK_LEN, EVENT_LEN_MAX};
+use crate::types::{BlobHash, ProviderId, Timestamp};
+use crate::wire::{Action, Extension, Hashes};
+
+/// Events beside the chunks that may wait for a fetch.
+const ANSWER_QUEUE_MAX: usize = 16;
+
+impl Exchange {
+    /// Fetches a blob; its bytes have the SHA-256 `hash`. With `len`, if that is known, it takes less room.
+    pub async fn fetch(
+        &self,
+        provider: ProviderId,
+        hash: BlobHash,
+        len: Option<u64>,
+    ) -> Result<Bytes, ExchangeError> {
+        self.fetch_promised(provider, hash, len).await.map(|(blob, _)| blob)
+    }
+
+    /// Fetches a blob, and until when the provider says to keep it.
+    pub(super) async fn fetch_promised(
+        &self,
+        provider: ProviderId,
+        hash: BlobHash,
+        len: Option<u64>,
+    ) -> Result<(Bytes, Option<Timestamp>), ExchangeError> {
+        let link = self.link(provider)?;
+        let window_bytes = u64::from(link.options().chunk_window) * CHUNK_LEN;
+        let _admission = self.admit(len.unwrap_or(window_bytes), &link).await;
+        let fetched = run(&link, hash, len).await?;
+        self.count_fetched(fetched.0.len() as u64);
+        Ok(fetched)
+    }
+}
+
+async fn run(
+    link: &Link,
+    hash: BlobHash,
+    len: Option<u64>,
+) -> Result<(Bytes, Option<Timestamp>), ExchangeError> {
+    let is_directed = link.terms.speaks(Extension::Directed);
+    if !is_directed {
+        link.hear_plain_chunks().await?;
+    }
+    let takes_ranges = link.terms.speaks(Extension::Partial);
+    let chunk_count = len.filter(|_| link.terms.chunk_size == CHUNK_LEN).and_then(chunking::count);
+    let options = FetchOptions { chunk_count, window: link.options().chunk_window, takes_ranges };
+    let mut session = FetchSession::new(hash, options, link.pace(EVENT_LEN_MAX), link.random(), now());
+
+    let under_way = if takes_ranges { options.window } else { CHUNK_COUNT_MAX };
+    let capacity = chunk_count.unwrap_or(under_way).min(under_way) as usize + ANSWER_QUEUE_MAX;
+    let line = link.switch.line((!is_directed).then_some(hash), capacity);
+    let mut request = link.request(Action::Retrieve { hashes: Hashes::One(hash), ranges: None });
+    let outcome = Drive::new(link, line, hash)
+        .run(&mut session, |(number, wanted)| {
+            request.action = Action::Retrieve { hashes: Hashes::One(hash), ranges: wanted };
+            (request.to_draft(), Some(number))
+        })
+        .await?;
+    Ok((outcome.output, session.expires()))
+}

@@ -1,0 +1,103 @@
+//! The providers that were added, and the window over all of them.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use nostr::Keys;
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+use crate::client::ProviderTerms;
+use crate::client::exchange::link::{Link, units};
+use crate::client::exchange::{ExchangeError, ExchangeOptions};
+use crate::env::Env;
+use crate::transport::Carrier;
+use crate::types::ProviderId;
+
+/// Blobs to and from providers. Clones share everything; all methods may be called from many tasks at once.
+#[derive(Clone)]
+pub struct Exchange {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    carrier: Arc<dyn Carrier>,
+    env: Env,
+    options: ExchangeOptions,
+    links: Mutex<BTreeMap<ProviderId, Arc<Link>>>,
+    /// Room for bytes under way everywhere, in units of a chunk.
+    window: Semaphore,
+    stored_len: AtomicU64,
+    fetched_len: AtomicU64,
+}
+
+/// Room for an exchange's bytes, at its provider and in all; given back when dropped.
+pub(super) struct Admission<'a> {
+    _provider: SemaphorePermit<'a>,
+    _total: SemaphorePermit<'a>,
+}
+
+impl Exchange {
+    /// An exchange over this carrier, with no providers yet.
+    pub fn new(carrier: Arc<dyn Carrier>, options: ExchangeOptions, env: Env) -> Self {
+        let window = Semaphore::new(units(options.total_window_bytes));
+        let (links, stored_len, fetched_len) = Default::default();
+        Self { inner: Arc::new(Inner { carrier, env, options, links, window, stored_len, fetched_len }) }
+    }
+
+    /// Makes a provider reachable: its terms, and the keys that speak to it. Adding it again changes both.
+    ///
+    /// # Errors
+    /// [`ExchangeError::Transport`] if its answers cannot be subscribed to.
+    pub async fn add_provider(&self, terms: ProviderTerms, keys: Keys) -> Result<(), ExchangeError> {
+        let id = terms.id;
+        if self.links().get(&id).is_some_and(|link| link.is_same(&terms, &keys)) {
+            return Ok(());
+        }
+        let Inner { carrier, env, options, .. } = &*self.inner;
+        let link = Link::open(terms, keys, carrier.clone(), env.clone(), *options).await?;
+        self.links().insert(id, Arc::new(link));
+        Ok(())
+    }
+
+    /// The terms of a provider that was added.
+    pub fn terms(&self, provider: ProviderId) -> Option<ProviderTerms> {
+        self.links().get(&provider).map(|link| link.terms.clone())
+    }
+
+    /// Bytes of blobs that providers have given a receipt for, since this exchange was made.
+    pub fn stored_len(&self) -> u64 {
+        self.inner.stored_len.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of blobs that were fetched and verified, since this exchange was made.
+    pub fn fetched_len(&self) -> u64 {
+        self.inner.fetched_len.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn count_stored(&self, len: u64) {
+        self.inner.stored_len.fetch_add(len, Ordering::Relaxed);
+    }
+
+    pub(super) fn count_fetched(&self, len: u64) {
+        self.inner.fetched_len.fetch_add(len, Ordering::Relaxed);
+    }
+
+    pub(super) fn link(&self, provider: ProviderId) -> Result<Arc<Link>, ExchangeError> {
+        self.links().get(&provider).cloned().ok_or(ExchangeError::Unknown { provider })
+    }
+
+    /// Waits for room for `bytes` under way. First at the provider: a slow one must not hold what others could use.
+    pub(super) async fn admit<'a>(&'a self, bytes: u64, link: &'a Link) -> Admission<'a> {
+        let room = link.units(bytes);
+        let never_closed = "the window is never closed";
+        Admission {
+            _provider: link.window.acquire_many(room).await.expect(never_closed),
+            _total: self.inner.window.acquire_many(room).await.expect(never_closed),
+        }
+    }
+
+    fn links(&self) -> MutexGuard<'_, BTreeMap<ProviderId, Arc<Link>>> {
+        self.inner.links.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

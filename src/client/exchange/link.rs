@@ -1,0 +1,191 @@
+//! One provider, as the client speaks to it.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use nostr::{Event, Filter, Keys, Kind, PublicKey, RelayUrl};
+use tokio::sync::{OnceCell, Semaphore};
+use tokio::task::JoinSet;
+
+use crate::client::ProviderTerms;
+use crate::client::exchange::switch::Switch;
+use crate::client::exchange::{ExchangeError, ExchangeOptions};
+use crate::env::Env;
+use crate::session::Pace;
+use crate::transport::{Carrier, Route, Subscription, TransportError};
+use crate::types::ProviderId;
+use crate::types::limits::{CHUNK_LEN, EVENT_LEN_MAX};
+use crate::wire::{Action, CHUNK_KIND, Draft, RESPONSE_KIND, Request, RequestNumber, STATUS_KIND};
+
+/// Shortest wait before a retry: less is not worth an event.
+const RETRY_MIN: Duration = Duration::from_millis(500);
+/// A retry waits for so many times what exchanges with this provider usually take.
+const RETRY_LATENCIES: u32 = 4;
+
+/// One provider: who speaks to it, how much is under way, and what is known of the way there.
+pub(super) struct Link {
+    pub(super) id: ProviderId,
+    pub(super) terms: ProviderTerms,
+    pub(super) switch: Arc<Switch>,
+    /// Room for bytes under way, in units of a chunk.
+    pub(super) window: Semaphore,
+    keys: Keys,
+    carrier: Arc<dyn Carrier>,
+    env: Env,
+    options: ExchangeOptions,
+    way: Arc<Mutex<Way>>,
+    /// Chunks of a plain provider name no requester: they are subscribed to when the first fetch needs them.
+    chunks: OnceCell<()>,
+    readers: Mutex<JoinSet<()>>,
+}
+
+/// What is known of the way to a provider.
+#[derive(Default)]
+struct Way {
+    /// The relay that brought its last answer.
+    heard_on: Option<RelayUrl>,
+    /// What exchanges take, smoothed.
+    latency: Option<Duration>,
+}
+
+impl Link {
+    pub(super) async fn open(
+        terms: ProviderTerms,
+        keys: Keys,
+        carrier: Arc<dyn Carrier>,
+        env: Env,
+        options: ExchangeOptions,
+    ) -> Result<Self, ExchangeError> {
+        let link = Self {
+            id: terms.id,
+            terms,
+            switch: Arc::default(),
+            window: Semaphore::new(units(options.provider_window_bytes)),
+            keys,
+            carrier,
+            env,
+            options,
+            way: Arc::default(),
+            chunks: OnceCell::new(),
+            readers: Mutex::default(),
+        };
+        let kinds = [RESPONSE_KIND, STATUS_KIND, CHUNK_KIND].map(Kind::from_u16);
+        let mine = link.its_events().kinds(kinds).pubkey(link.keys.public_key());
+        link.read(mine).await?;
+        Ok(link)
+    }
+
+    /// A link that speaks with the same keys under newer terms.
+    pub(super) fn is_same(&self, terms: &ProviderTerms, keys: &Keys) -> bool {
+        self.terms == *terms && self.keys == *keys
+    }
+
+    /// Makes sure that chunks without a requester come in as well.
+    pub(super) async fn hear_plain_chunks(&self) -> Result<(), ExchangeError> {
+        let filter = self.its_events().kind(Kind::from_u16(CHUNK_KIND));
+        self.chunks.get_or_try_init(|| self.read(filter)).await?;
+        Ok(())
+    }
+
+    /// A request to this provider; its tries share a number where the provider knows what that is.
+    pub(super) fn request(&self, action: Action) -> Request {
+        let is_numbered = !self.terms.is_plain();
+        let number = is_numbered.then(|| RequestNumber(self.random()));
+        Request { provider: self.id, relays: self.carrier.connected(), number, action }
+    }
+
+    /// Stamps, signs and sends an event: to the relay that the provider was last heard on, or to all.
+    pub(super) async fn send(&self, event: Event, is_to_all: bool) -> Result<(), TransportError> {
+        let preferred = self.way().heard_on.clone().filter(|_| !is_to_all);
+        if let Some(relay) = preferred {
+            if self.carrier.publish(event.clone(), Route::Only(vec![relay])).await.is_ok() {
+                return Ok(());
+            }
+            self.way().heard_on = None;
+        }
+        self.carrier.publish(event, Route::All).await
+    }
+
+    /// Signs a draft as an event of its own: no two tries have the same id.
+    pub(super) fn sign(&self, draft: Draft) -> Event {
+        draft.with_nonce(self.random()).sign(&self.keys, self.env.now())
+    }
+
+    /// The waits of a conversation that moves so many bytes in one event.
+    pub(super) fn pace(&self, event_len: usize) -> Pace {
+        let usual = Pace::default();
+        let latency = self.way().latency.map_or(usual.retry_first, |latency| latency * RETRY_LATENCIES);
+        let retry_first = latency.clamp(RETRY_MIN, usual.retry_max);
+        let stall_timeout = self.options.stall_timeout;
+        if event_len <= EVENT_LEN_MAX {
+            return Pace { retry_first, retry_max: usual.retry_max, stall_timeout };
+        }
+        // A whole blob in one event takes its time on a slow line, and each retry moves all of it again.
+        let slow = Duration::from_millis(event_len as u64 / 256);
+        let retry_first = retry_first.max(stall_timeout / 3) + slow;
+        Pace { retry_first, retry_max: retry_first * 2, stall_timeout: stall_timeout + slow * 2 }
+    }
+
+    /// Takes in what an exchange took.
+    pub(super) fn learn_latency(&self, took: Duration) {
+        let mut way = self.way();
+        way.latency = Some(way.latency.map_or(took, |latency| (latency * 7 + took) / 8));
+    }
+
+    /// A random number, for nonces, request numbers and the jitter of retries.
+    pub(super) fn random(&self) -> u64 {
+        u64::from_le_bytes(self.env.random_bytes())
+    }
+
+    /// Room for bytes under way at this provider: never more than all of it.
+    pub(super) fn units(&self, bytes: u64) -> u32 {
+        let most = units(self.options.provider_window_bytes.min(self.options.total_window_bytes));
+        u32::try_from(units(bytes).min(most)).unwrap_or(u32::MAX)
+    }
+
+    /// The settings of the exchange.
+    pub(super) fn options(&self) -> &ExchangeOptions {
+        &self.options
+    }
+
+    /// The carrier that events go by.
+    pub(super) fn carrier(&self) -> &Arc<dyn Carrier> {
+        &self.carrier
+    }
+
+    fn its_events(&self) -> Filter {
+        // `limit` is about what a relay has stored; these events are not to be stored, but some relays do.
+        Filter::new().author(PublicKey::from_byte_array(*self.id.as_bytes())).limit(1)
+    }
+
+    async fn read(&self, filter: Filter) -> Result<(), ExchangeError> {
+        let mut subscription = self.carrier.subscribe(vec![filter]).await?;
+        let (switch, way, id) = (self.switch.clone(), self.way.clone(), self.id);
+        let mut readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
+        readers.spawn(async move { read_all(&mut subscription, &switch, &way, id).await });
+        Ok(())
+    }
+
+    fn way(&self) -> MutexGuard<'_, Way> {
+        self.way.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Hands events to their conversations until the carrier is gone. Ends with its link, which owns the task.
+async fn read_all(subscription: &mut Subscription, switch: &Switch, way: &Mutex<Way>, id: ProviderId) {
+    while let Some(incoming) = subscription.next().await {
+        // The filter says so too, but relays are trusted for nothing.
+        if incoming.event.pubkey.as_bytes() != id.as_bytes() {
+            continue;
+        }
+        let is_answer = incoming.event.kind.as_u16() != CHUNK_KIND;
+        if switch.deliver(incoming.event) && is_answer {
+            way.lock().unwrap_or_else(PoisonError::into_inner).heard_on = Some(incoming.relay);
+        }
+    }
+}
+
+/// Room for so many bytes, in units of a chunk.
+pub(super) fn units(bytes: u64) -> usize {
+    usize::try_from(bytes.div_ceil(CHUNK_LEN)).unwrap_or(usize::MAX).clamp(1, Semaphore::MAX_PERMITS)
+}

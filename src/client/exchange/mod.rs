@@ -1,0 +1,24 @@
+//! Blobs to and from providers: drives the sessions over a carrier, with windows and retries.
+//!
+//! | file | what |
+//! |---|---|
+//! | `handle` | [`Exchange`]: the providers that were added, and the window over all of them |
+//! | `options`, `error` | what can be set, what can go wrong |
+//! | `link` | one provider: its key pair, its window, how fast it is, which relay it was heard on |
+//! | `switch` | which conversation an incoming event belongs to |
+//! | `drive` | one session and one link, until the session is done |
+//! | `store`, `fetch`, `batch` | the operations |
+
+mod batch;
+mod drive;
+mod error;
+mod fetch;
+mod handle;
+mod link;
+mod options;
+mod store;
+mod switch;
+
+pub use error::ExchangeError;
+pub use handle::Exchange;
+pub use options::{ExchangeOptions, Receipt, StoreOptions};
