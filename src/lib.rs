@@ -16,7 +16,7 @@
 //! | `format` | segments, packs, trees, manifest records, heads (pure) | types crypt erasure |
 //! | [`session`] | the protocol's conversations as state machines; `now` is an argument (pure) | types wire |
 //! | `transport` | signed events over relays | types wire session env |
-//! | `store` | a provider's durable blobs and claims | types env |
+//! | [`store`] | a provider's durable blobs and claims | types env |
 //! | `relay` | the embedded relay | types wire |
 //! | `vault` | identity, manifest on disk, catalog | types crypt format env |
 //! | `provider` | admission, retention, eviction, serving, announcing | types wire session env transport store |
@@ -60,6 +60,7 @@ pub mod erasure;
 pub mod format;
 pub mod relay;
 pub mod session;
+pub mod store;
 pub mod transport;
 pub mod types;
 pub mod wire;

@@ -142,3 +142,14 @@ pub const RELAY_URL_LEN_MAX: usize = 255;
 pub const HEAD_OTHER_COUNT_MAX: usize = 256;
 /// Packs that the index of one run names (docs/format.md, "Runs").
 pub const RUN_PACK_COUNT_MAX: usize = 16_384;
+
+/// The provider's quota counts a blob as whole blocks of this many bytes, as disks do.
+pub const STORE_BLOCK_LEN: u64 = 4 * 1024;
+/// What one claim counts of the provider's quota: the log and the memory that it takes.
+pub const STORE_CLAIM_COST: u64 = 512;
+/// Claims that a provider keeps, because it holds them in memory.
+pub const STORE_CLAIM_COUNT_MAX: usize = 1_000_000;
+/// Dropped claims that a provider remembers while an event from before can be replayed (invariant I11).
+pub const STORE_DROPPED_COUNT_MAX: usize = 100_000;
+/// Changes to claims that wait for the disk; more are refused until it keeps up.
+pub const STORE_QUEUE_COUNT_MAX: usize = 65_536;

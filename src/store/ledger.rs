@@ -1,0 +1,200 @@
+//! The index and its log as one: a change is in both, in the same order, and durable when `commit` returns.
+//!
+//! Many threads change and commit at once; one of them writes what all of them have queued, with one sync (group
+//! commit), while the others wait for it.
+
+use std::path::Path;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use crate::store::index::Index;
+use crate::store::log::{self, LogState, Writer};
+use crate::store::record::Record;
+use crate::store::{Disk, StoreError};
+use crate::types::Timestamp;
+use crate::types::limits::STORE_QUEUE_COUNT_MAX;
+
+pub(super) struct Ledger {
+    disk: Arc<dyn Disk>,
+    shared: Mutex<Shared>,
+    settled: Condvar,
+    /// Taken by whoever set `Shared::writing`.
+    writer: Mutex<Writer>,
+}
+
+struct Shared {
+    index: Index,
+    /// Applied to the index, not yet safe.
+    queue: Vec<Record>,
+    /// How many records were ever queued.
+    queued: u64,
+    /// How many of them are safe.
+    durable: u64,
+    /// How many of them were tried in vain, and why the last try failed.
+    failed: u64,
+    failure: Option<(std::io::ErrorKind, String)>,
+    writing: bool,
+    /// Slots at which the log is written anew.
+    compact_at: u64,
+    slack: u64,
+}
+
+/// What has to be durable for a change to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Ticket(u64);
+
+/// The index during one change: it is changed by records alone.
+pub(super) struct Changing<'a> {
+    shared: &'a mut Shared,
+}
+
+impl Changing<'_> {
+    pub(super) fn index(&self) -> &Index {
+        &self.shared.index
+    }
+
+    /// For what is not in the log: the state of the files.
+    pub(super) fn index_mut(&mut self) -> &mut Index {
+        &mut self.shared.index
+    }
+
+    pub(super) fn record(&mut self, record: Record) {
+        self.shared.index.apply(&record);
+        self.shared.queue.push(record);
+        self.shared.queued += 1;
+    }
+
+    /// Whether the log keeps up: refuse changes otherwise.
+    pub(super) fn has_room(&self) -> bool {
+        self.shared.queue.len() < STORE_QUEUE_COUNT_MAX
+    }
+}
+
+impl Ledger {
+    /// Reads the log, and starts one where there is none; then syncs the names in the store's folder.
+    pub(super) fn open(
+        disk: Arc<dyn Disk>,
+        slack: u64,
+        now: Timestamp,
+    ) -> Result<(Self, LogState), StoreError> {
+        let mut index = Index::default();
+        let state = log::read(&*disk, |record| index.apply(record))?;
+        let mut writer = Writer::new(state);
+        if state.slot_count == 0 {
+            index.apply(&Record::Tick { now });
+            writer.put_in_place(&*disk, &log::encode_log(index.records()))?;
+        }
+        let folder = Path::new("");
+        disk.sync_dir(folder).map_err(StoreError::disk(folder))?;
+        writer.name_is_safe();
+        let shared = Shared {
+            compact_at: compact_at(&index, slack),
+            slack,
+            index,
+            queue: Vec::new(),
+            queued: 0,
+            durable: 0,
+            failed: 0,
+            failure: None,
+            writing: false,
+        };
+        Ok((
+            Self { disk, shared: Mutex::new(shared), settled: Condvar::new(), writer: Mutex::new(writer) },
+            state,
+        ))
+    }
+
+    pub(super) fn read<T>(&self, look: impl FnOnce(&Index) -> T) -> T {
+        look(&self.lock().index)
+    }
+
+    /// Makes a change; it is durable when the ticket was committed.
+    pub(super) fn change<T>(&self, change: impl FnOnce(&mut Changing<'_>) -> T) -> (T, Ticket) {
+        let mut shared = self.lock();
+        let outcome = change(&mut Changing { shared: &mut shared });
+        (outcome, Ticket(shared.queued))
+    }
+
+    /// Returns when everything up to the ticket is durable, or could not be made so.
+    pub(super) fn commit(&self, ticket: Ticket) -> Result<(), StoreError> {
+        let mut shared = self.lock();
+        let asked_after = shared.failed;
+        loop {
+            if shared.durable >= ticket.0 {
+                return Ok(());
+            }
+            // A failure from before this commit does not count: the next try includes what it left.
+            if shared.failed >= ticket.0 && shared.failed > asked_after {
+                return Err(shared.failure());
+            }
+            if shared.writing {
+                shared = self.settled.wait(shared).unwrap_or_else(PoisonError::into_inner);
+            } else {
+                shared = self.write_queue(shared);
+                if shared.durable < ticket.0 {
+                    return Err(shared.failure());
+                }
+            }
+        }
+    }
+
+    /// Writes what is queued, without holding the lock meanwhile.
+    fn write_queue<'a>(&'a self, mut shared: MutexGuard<'a, Shared>) -> MutexGuard<'a, Shared> {
+        shared.writing = true;
+        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let batch = std::mem::take(&mut shared.queue);
+        let through = shared.queued;
+        let compacted =
+            (writer.slot_count() >= shared.compact_at).then(|| log::encode_log(shared.index.records()));
+        drop(shared);
+
+        let replaced = compacted.as_ref().map(|log| writer.replace(&*self.disk, log));
+        let result = match replaced {
+            Some(Ok(())) => Ok(()),
+            // The old log goes on; a full disk must not keep anybody from deleting.
+            Some(Err(_)) | None => writer.append(&*self.disk, &batch),
+        };
+        let slot_count = writer.slot_count();
+        drop(writer);
+
+        let mut shared = self.lock();
+        shared.writing = false;
+        if compacted.is_some() {
+            shared.compact_at =
+                compact_at(&shared.index, shared.slack).max(slot_count.saturating_add(shared.slack));
+        }
+        match result {
+            Ok(()) => shared.durable = through,
+            Err(error) => {
+                // These records are in the index: they go out with the next try, before whatever came since.
+                shared.queue.splice(0..0, batch);
+                shared.failed = through;
+                shared.failure = Some(describe(&error));
+            }
+        }
+        self.settled.notify_all();
+        shared
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Shared> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Shared {
+    fn failure(&self) -> StoreError {
+        let (kind, text) = self.failure.clone().unwrap_or((std::io::ErrorKind::Other, String::new()));
+        StoreError::Disk { path: log::LOG.into(), source: std::io::Error::new(kind, text) }
+    }
+}
+
+/// More than half of the log is history then.
+fn compact_at(index: &Index, slack: u64) -> u64 {
+    2 * (index.claim_count() + index.dropped_count()) as u64 + slack
+}
+
+fn describe(error: &StoreError) -> (std::io::ErrorKind, String) {
+    match error {
+        StoreError::Disk { source, .. } => (source.kind(), source.to_string()),
+        other => (std::io::ErrorKind::Other, other.to_string()),
+    }
+}

@@ -1,0 +1,397 @@
+//! A disk in memory that can be made to fail, to fill up, to lie about a sync, and to crash: after a crash it keeps
+//! what was synced, and of the rest whatever the seed says, torn writes included.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+
+use crate::store::Disk;
+
+/// What of the unsynced writes a crash leaves behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unsynced {
+    /// Nothing: only what was synced is there.
+    Lost,
+    /// Some of it, as the seed says: names that did or did not make it, contents cut off or with zeros at the end.
+    Torn(u64),
+}
+
+/// A disk in memory. All of its switches work while a store runs on it.
+#[derive(Debug, Default)]
+pub struct SimDisk(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    files: BTreeMap<FileId, Contents>,
+    now: Names,
+    safe: Names,
+    next_file: FileId,
+    op_count: u64,
+    sync_count: u64,
+    crash_at: Option<u64>,
+    fail_at: Option<u64>,
+    ignored_sync: Option<u64>,
+    capacity: Option<usize>,
+}
+
+type FileId = u64;
+
+/// The folder tree: as a running program sees it, or as a crash would leave it.
+#[derive(Debug, Default, Clone)]
+struct Names {
+    dirs: BTreeSet<PathBuf>,
+    files: BTreeMap<PathBuf, FileId>,
+}
+
+impl Names {
+    /// The folders and files that stand in a folder.
+    fn inside(&self, folder: &Path) -> (Vec<PathBuf>, Vec<(PathBuf, FileId)>) {
+        // Paths are in the order of their components: what is below a folder comes right after it.
+        let dirs = self.dirs.range(folder.to_owned()..).take_while(|dir| dir.starts_with(folder));
+        let files = self.files.range(folder.to_owned()..).take_while(|(file, _)| file.starts_with(folder));
+        let is_inside = |path: &Path| path.parent() == Some(folder);
+        (
+            dirs.filter(|dir| is_inside(dir)).cloned().collect(),
+            files.filter(|(file, _)| is_inside(file)).map(|(file, id)| (file.clone(), *id)).collect(),
+        )
+    }
+}
+
+#[derive(Debug, Default)]
+struct Contents {
+    now: Vec<u8>,
+    safe: Vec<u8>,
+}
+
+impl SimDisk {
+    /// An empty disk without faults.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// How many operations were asked for so far.
+    pub fn op_count(&self) -> u64 {
+        self.state().op_count
+    }
+
+    /// How many syncs, of files and folders, were asked for so far.
+    pub fn sync_count(&self) -> u64 {
+        self.state().sync_count
+    }
+
+    /// The machine stops in the middle of operation `index` (from 0): it and all after it fail.
+    pub fn crash_at(&self, index: u64) {
+        self.state().crash_at = Some(index);
+    }
+
+    /// Operation `index` (from 0) fails with an I/O error; those after it work.
+    pub fn fail_at(&self, index: u64) {
+        self.state().fail_at = Some(index);
+    }
+
+    /// Sync `index` (from 0) does nothing and says that it worked.
+    pub fn ignore_sync(&self, index: u64) {
+        self.state().ignored_sync = Some(index);
+    }
+
+    /// Limits the bytes of all files together.
+    pub fn set_capacity(&self, capacity: Option<usize>) {
+        self.state().capacity = capacity;
+    }
+
+    /// Changes the contents of a file behind the store's back, as bit rot does.
+    ///
+    /// # Panics
+    /// If there is no such file.
+    pub fn corrupt(&self, path: impl AsRef<Path>, change: impl FnOnce(&mut Vec<u8>)) {
+        let mut state = self.state();
+        let id = *state.now.files.get(path.as_ref()).expect("the file to corrupt is there");
+        let contents = state.files.get_mut(&id).expect("a name stands for a file");
+        change(&mut contents.now);
+        contents.safe.clone_from(&contents.now);
+    }
+
+    /// Every file that is there now.
+    pub fn paths(&self) -> Vec<PathBuf> {
+        self.state().now.files.keys().cloned().collect()
+    }
+
+    /// The disk as the machine finds it when it starts again, without faults.
+    #[must_use]
+    pub fn restart(&self, unsynced: Unsynced) -> Self {
+        let state = self.state();
+        let mut rng = match unsynced {
+            Unsynced::Lost => None,
+            Unsynced::Torn(seed) => Some(StdRng::seed_from_u64(seed)),
+        };
+        let names = surviving_names(&state, rng.as_mut());
+        let mut files = BTreeMap::new();
+        for id in names.files.values() {
+            let left = surviving_contents(&state.files[id], rng.as_mut());
+            files.insert(*id, Contents { now: left.clone(), safe: left });
+        }
+        let next_file = state.next_file;
+        Self(Mutex::new(State { files, now: names.clone(), safe: names, next_file, ..State::default() }))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A name outlives the crash if its folder does.
+fn surviving_names(state: &State, mut rng: Option<&mut StdRng>) -> Names {
+    let mut made_it = || rng.as_mut().is_some_and(|rng| rng.random_bool(0.5));
+    let mut left = Names::default();
+    for dir in state.now.dirs.union(&state.safe.dirs) {
+        let parent = dir.parent().unwrap_or(Path::new(""));
+        let parent_left = parent == Path::new("") || left.dirs.contains(parent);
+        if parent_left && (state.safe.dirs.contains(dir) || made_it()) {
+            left.dirs.insert(dir.clone());
+        }
+    }
+    let paths: BTreeSet<_> = state.now.files.keys().chain(state.safe.files.keys()).collect();
+    for path in paths {
+        let parent = path.parent().unwrap_or(Path::new(""));
+        let (now, safe) = (state.now.files.get(path), state.safe.files.get(path));
+        let file = if now == safe || !made_it() { safe } else { now };
+        if let Some(file) = file
+            && (parent == Path::new("") || left.dirs.contains(parent))
+        {
+            left.files.insert(path.clone(), *file);
+        }
+    }
+    left
+}
+
+fn surviving_contents(contents: &Contents, rng: Option<&mut StdRng>) -> Vec<u8> {
+    let Some(rng) = rng else { return contents.safe.clone() };
+    let appended = contents.now.starts_with(&contents.safe);
+    if !appended && rng.random_bool(0.3) {
+        return contents.safe.clone();
+    }
+    let kept = if appended { contents.safe.len() } else { 0 };
+    let mut left = contents.now[..rng.random_range(kept..=contents.now.len())].to_vec();
+    if rng.random_bool(0.3) {
+        // The length made it to the disk, the last bytes did not.
+        let zeros_from = rng.random_range(kept..=left.len());
+        left[zeros_from..].fill(0);
+    }
+    left
+}
+
+impl State {
+    /// Counts an operation; an error if it fails before it did anything.
+    fn begin(&mut self) -> io::Result<()> {
+        let index = self.op_count;
+        self.op_count += 1;
+        if self.crash_at.is_some_and(|at| index > at) {
+            return Err(io::Error::other("the machine has crashed"));
+        }
+        if self.fail_at == Some(index) {
+            return Err(io::Error::other("input/output error"));
+        }
+        Ok(())
+    }
+
+    /// An error if the machine stopped in the operation that was begun last; what it did may or may not be safe.
+    fn end(&self) -> io::Result<()> {
+        if self.crash_at.is_some_and(|at| self.op_count > at) {
+            return Err(io::Error::other("the machine crashed"));
+        }
+        Ok(())
+    }
+
+    /// Whether the sync that was begun is to do something. In the moment of a crash it does not.
+    fn sync_works(&mut self) -> io::Result<bool> {
+        self.end()?;
+        let index = self.sync_count;
+        self.sync_count += 1;
+        Ok(self.ignored_sync != Some(index))
+    }
+
+    fn file(&mut self, path: &Path) -> io::Result<&mut Contents> {
+        let id = self.now.files.get(path).ok_or(io::ErrorKind::NotFound)?;
+        Ok(self.files.get_mut(id).expect("a name stands for a file"))
+    }
+
+    fn make_file(&mut self, path: &Path) -> io::Result<&mut Contents> {
+        if !self.now.files.contains_key(path) {
+            let parent = path.parent().unwrap_or(Path::new(""));
+            if parent != Path::new("") && !self.now.dirs.contains(parent) {
+                return Err(io::ErrorKind::NotFound.into());
+            }
+            self.files.insert(self.next_file, Contents::default());
+            self.now.files.insert(path.to_owned(), self.next_file);
+            self.next_file += 1;
+        }
+        self.file(path)
+    }
+
+    /// How many of `len` more bytes there is room for.
+    fn room(&self, len: usize) -> usize {
+        let used: usize = self.now.files.values().map(|id| self.files[id].now.len()).sum();
+        self.capacity.map_or(len, |capacity| len.min(capacity.saturating_sub(used)))
+    }
+
+    fn write_at_end(&mut self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        let room = self.room(bytes.len());
+        self.make_file(path)?.now.extend_from_slice(&bytes[..room]);
+        if room < bytes.len() { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
+    }
+}
+
+impl Disk for SimDisk {
+    fn create_dir(&self, path: &Path) -> io::Result<()> {
+        let mut state = self.state();
+        state.begin()?;
+        state.now.dirs.insert(path.to_owned());
+        state.end()
+    }
+
+    fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        let mut state = self.state();
+        state.begin()?;
+        state.make_file(path)?.now.clear();
+        state.write_at_end(path, bytes)?;
+        state.end()
+    }
+
+    fn append(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        let mut state = self.state();
+        state.begin()?;
+        state.write_at_end(path, bytes)?;
+        state.end()
+    }
+
+    fn truncate(&self, path: &Path, len: u64) -> io::Result<()> {
+        let mut state = self.state();
+        state.begin()?;
+        let len = usize::try_from(len).map_err(io::Error::other)?;
+        state.file(path)?.now.truncate(len);
+        state.end()
+    }
+
+    fn sync_file(&self, path: &Path) -> io::Result<()> {
+        let mut state = self.state();
+        state.begin()?;
+        if state.sync_works()? {
+            let contents = state.file(path)?;
+            contents.safe.clone_from(&contents.now);
+        }
+        Ok(())
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let mut state = self.state();
+        state.begin()?;
+        let id = state.now.files.remove(from).ok_or(io::ErrorKind::NotFound)?;
+        state.now.files.insert(to.to_owned(), id);
+        state.end()
+    }
+
+    fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        let mut state = self.state();
+        state.begin()?;
+        if state.sync_works()? {
+            let State { now, safe, .. } = &mut *state;
+            let (dirs, files) = safe.inside(path);
+            for dir in dirs {
+                safe.dirs.remove(&dir);
+            }
+            for (file, _) in files {
+                safe.files.remove(&file);
+            }
+            let (dirs, files) = now.inside(path);
+            safe.dirs.extend(dirs);
+            safe.files.extend(files);
+        }
+        Ok(())
+    }
+
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        let mut state = self.state();
+        state.begin()?;
+        state.end()?;
+        Ok(state.file(path)?.now.clone())
+    }
+
+    fn read_range(&self, path: &Path, offset: u64, len: usize) -> io::Result<Vec<u8>> {
+        let bytes = self.read(path)?;
+        let offset = usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
+        Ok(bytes[offset..offset.saturating_add(len).min(bytes.len())].to_vec())
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        let mut state = self.state();
+        state.begin()?;
+        state.now.files.remove(path).ok_or(io::ErrorKind::NotFound)?;
+        state.end()
+    }
+
+    fn list(&self, path: &Path) -> io::Result<Vec<String>> {
+        let mut state = self.state();
+        state.begin()?;
+        state.end()?;
+        let entries = state.now.dirs.iter().chain(state.now.files.keys());
+        let names =
+            entries.filter(|entry| entry.parent() == Some(path)).filter_map(|entry| entry.file_name());
+        Ok(names.map(|name| name.to_string_lossy().into_owned()).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FILE: &str = "file";
+
+    #[test]
+    fn crash_keeps_only_what_was_synced() {
+        let disk = SimDisk::new();
+        let (file, root) = (Path::new(FILE), Path::new(""));
+        disk.append(file, b"safe").unwrap();
+        disk.sync_file(file).unwrap();
+        assert!(disk.restart(Unsynced::Lost).paths().is_empty(), "the name is not safe yet");
+        disk.sync_dir(root).unwrap();
+        disk.append(file, b" and not").unwrap();
+        assert_eq!(disk.read(file).unwrap(), b"safe and not");
+        assert_eq!(disk.restart(Unsynced::Lost).read(file).unwrap(), b"safe");
+        for seed in 0..100 {
+            let left = disk.restart(Unsynced::Torn(seed)).read(file).unwrap();
+            assert!(left.starts_with(b"safe") && left.len() <= 12, "seed {seed}: {left:?}");
+        }
+    }
+
+    #[test]
+    fn rename_is_undone_by_a_crash_before_the_folder_is_synced() {
+        let disk = SimDisk::new();
+        let (file, other, root) = (Path::new(FILE), Path::new("other"), Path::new(""));
+        disk.write(file, b"1").unwrap();
+        disk.sync_file(file).unwrap();
+        disk.sync_dir(root).unwrap();
+        disk.rename(file, other).unwrap();
+        assert_eq!(disk.restart(Unsynced::Lost).paths(), [file]);
+        disk.sync_dir(root).unwrap();
+        assert_eq!(disk.restart(Unsynced::Lost).paths(), [other]);
+    }
+
+    #[test]
+    fn faults_come_where_they_were_asked_for() {
+        let disk = SimDisk::new();
+        disk.fail_at(1);
+        disk.set_capacity(Some(6));
+        let file = Path::new(FILE);
+        disk.append(file, b"abcd").unwrap();
+        assert!(disk.append(file, b"e").is_err());
+        assert_eq!(disk.append(file, b"efgh").unwrap_err().kind(), io::ErrorKind::StorageFull);
+        assert_eq!(disk.read(file).unwrap(), b"abcdef");
+        disk.crash_at(disk.op_count());
+        assert!(disk.truncate(file, 0).is_err());
+        assert!(disk.read(file).is_err());
+    }
+}
