@@ -18,7 +18,7 @@
 //! | `transport` | signed events over relays | types wire session env |
 //! | [`store`] | a provider's durable blobs and claims | types env |
 //! | `relay` | the embedded relay | types wire |
-//! | `vault` | identity, manifest on disk, catalog | types crypt format env |
+//! | [`vault`] | identity, manifest on disk, catalog | types crypt format env |
 //! | `provider` | admission, retention, eviction, serving, announcing | types wire session env transport store |
 //! | [`client`] | discovery, placement, put, get, recover | all above but relay, store and provider |
 //! | `testing` | a whole network in one process, and faults for it | anything above |
@@ -63,4 +63,5 @@ pub mod session;
 pub mod store;
 pub mod transport;
 pub mod types;
+pub mod vault;
 pub mod wire;

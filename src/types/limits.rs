@@ -153,3 +153,9 @@ pub const STORE_CLAIM_COUNT_MAX: usize = 1_000_000;
 pub const STORE_DROPPED_COUNT_MAX: usize = 100_000;
 /// Changes to claims that wait for the disk; more are refused until it keeps up.
 pub const STORE_QUEUE_COUNT_MAX: usize = 65_536;
+/// Providers that a vault remembers.
+pub const KNOWN_PROVIDER_COUNT_MAX: usize = 1_024;
+/// Bytes of a vault's settings before sealing.
+pub const SETTINGS_LEN_MAX: u64 = 1024 * 1024;
+/// Devices of one vault, past ones included.
+pub const CHAIN_COUNT_MAX: usize = CONTINUES_COUNT_MAX;

@@ -1,0 +1,168 @@
+//! Bringing records into the catalog.
+
+use std::sync::atomic::Ordering;
+
+use redb::{Durability, ReadableTable, WriteTransaction};
+
+use crate::format::{ContentItem, PlacementItem, Promises, Record};
+use crate::types::DeviceId;
+use crate::types::limits::CHAIN_COUNT_MAX;
+use crate::vault::VaultError;
+use crate::vault::chain::Items;
+
+use super::tables::{
+    CHAIN_IDS, CHAINS, Catalog, NEEDS, PACK_ORDER, PACKS, PROMISES, PROVIDERS, PlaceValue, RECORDS,
+    REF_LISTS, SEGMENTS, SNAPSHOTS, TREE_PAGES,
+};
+
+/// Bytes of records after which the catalog is synced: a crash makes it read so many again, and a little more.
+const UNSYNCED_BYTES_MAX: u64 = 8 * 1024 * 1024;
+
+/// One commit to the catalog. Dropped without [`CatalogWriter::commit`], nothing of it happens.
+pub(crate) struct CatalogWriter<'a> {
+    catalog: &'a Catalog,
+    transaction: WriteTransaction,
+    bytes: u64,
+}
+
+impl Catalog {
+    /// Begins a commit.
+    pub(crate) fn writer(&self) -> Result<CatalogWriter<'_>, VaultError> {
+        let transaction = self.db.begin_write().map_err(VaultError::catalog)?;
+        Ok(CatalogWriter { catalog: self, transaction, bytes: 0 })
+    }
+}
+
+impl CatalogWriter<'_> {
+    /// Brings in `record`, which opens to `items` and is the next one of its chain.
+    pub(crate) fn add(&mut self, record: &Record, items: &Items) -> Result<(), VaultError> {
+        let chain = self.add_record(record)?;
+        let sequence = record.place().sequence;
+        let place = |item: usize| -> PlaceValue {
+            (chain, sequence, u32::try_from(item).expect("a record has at most 2^20 items"))
+        };
+        match items {
+            Items::Placement(items) => {
+                items.iter().enumerate().try_for_each(|(item, what)| self.add_placement(what, place(item)))
+            }
+            Items::Content(items) => {
+                items.iter().enumerate().try_for_each(|(item, what)| self.add_content(what, place(item)))
+            }
+        }
+    }
+
+    /// Bytes of the records that were brought in.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Makes it so. A crash can undo it, and what was committed before since the last sync.
+    pub(crate) fn commit(mut self) -> Result<(), VaultError> {
+        let unsynced = self.catalog.unsynced.load(Ordering::Relaxed) + self.bytes;
+        let (durability, unsynced) = if unsynced < UNSYNCED_BYTES_MAX {
+            (Durability::None, unsynced)
+        } else {
+            (Durability::Immediate, 0)
+        };
+        self.transaction.set_durability(durability).expect("the catalog has no savepoints");
+        self.transaction.commit().map_err(VaultError::catalog)?;
+        self.catalog.unsynced.store(unsynced, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn add_record(&mut self, record: &Record) -> Result<u16, VaultError> {
+        let place = record.place();
+        let mut chains = self.transaction.open_table(CHAINS).map_err(VaultError::catalog)?;
+        let known = chains.get(place.device.as_bytes()).map_err(VaultError::catalog)?;
+        let known = known.map(|row| {
+            let (chain, count, len, _) = row.value();
+            (chain, count, len)
+        });
+        let (chain, count, offset) = match known {
+            Some(known) => known,
+            None => (self.number_chain(place.device)?, 0, 0),
+        };
+        if count != place.sequence {
+            return Err(VaultError::DamagedCatalog { what: "a record is not the next one of its chain" });
+        }
+        let len = record.as_bytes().len();
+        self.bytes += len as u64;
+        let row = (chain, count + 1, offset + len as u64, &record.hash().0);
+        chains.insert(place.device.as_bytes(), row).map_err(VaultError::catalog)?;
+        let mut records = self.transaction.open_table(RECORDS).map_err(VaultError::catalog)?;
+        let len = u32::try_from(len).expect("a record is at most a little over 1 MiB");
+        records.insert((chain, place.sequence), (offset, len)).map_err(VaultError::catalog)?;
+        Ok(chain)
+    }
+
+    fn number_chain(&self, device: DeviceId) -> Result<u16, VaultError> {
+        let mut ids = self.transaction.open_table(CHAIN_IDS).map_err(VaultError::catalog)?;
+        let last = ids.last().map_err(VaultError::catalog)?.map(|(number, _)| number.value());
+        let number = last.map_or(0, |last| last.saturating_add(1));
+        if usize::from(number) >= CHAIN_COUNT_MAX {
+            return Err(VaultError::TooManyChains { max: CHAIN_COUNT_MAX });
+        }
+        ids.insert(number, device.as_bytes()).map_err(VaultError::catalog)?;
+        Ok(number)
+    }
+
+    fn add_placement(&self, item: &PlacementItem, place: PlaceValue) -> Result<(), VaultError> {
+        let write = &self.transaction;
+        let (chain, sequence, number) = place;
+        match item {
+            PlacementItem::Pack(pack) => {
+                let mut packs = write.open_table(PACKS).map_err(VaultError::catalog)?;
+                // A pack is written once: what was first under an id stays.
+                if packs.get(pack.id.as_bytes()).map_err(VaultError::catalog)?.is_none() {
+                    packs.insert(pack.id.as_bytes(), place).map_err(VaultError::catalog)?;
+                    let mut order = write.open_table(PACK_ORDER).map_err(VaultError::catalog)?;
+                    order.insert(place, pack.id.as_bytes()).map_err(VaultError::catalog)?;
+                }
+            }
+            PlacementItem::Promises(promises) => self.add_promises(promises, chain)?,
+            PlacementItem::Needs(needs) => {
+                let mut table = write.open_table(NEEDS).map_err(VaultError::catalog)?;
+                let key = (needs.snapshot.as_bytes(), chain, sequence, number);
+                table.insert(key, ()).map_err(VaultError::catalog)?;
+            }
+            PlacementItem::Device(_) => {}
+        }
+        Ok(())
+    }
+
+    fn add_promises(&self, promises: &Promises, chain: u16) -> Result<(), VaultError> {
+        let mut providers = self.transaction.open_table(PROVIDERS).map_err(VaultError::catalog)?;
+        providers.insert(promises.provider.as_bytes(), ()).map_err(VaultError::catalog)?;
+        let mut table = self.transaction.open_table(PROMISES).map_err(VaultError::catalog)?;
+        for promise in &promises.promises {
+            let key = (promise.pack.as_bytes(), promise.shard.0, promises.provider.as_bytes(), chain);
+            table.insert(key, promise.expires.0).map_err(VaultError::catalog)?;
+        }
+        Ok(())
+    }
+
+    fn add_content(&self, item: &ContentItem, place: PlaceValue) -> Result<(), VaultError> {
+        let write = &self.transaction;
+        let (chain, sequence, number) = place;
+        match item {
+            ContentItem::Segment(segment) => {
+                let mut table = write.open_table(SEGMENTS).map_err(VaultError::catalog)?;
+                let key = (segment.tag.as_bytes(), chain, sequence, number);
+                table.insert(key, ()).map_err(VaultError::catalog)?;
+            }
+            ContentItem::RefList(list) => {
+                let mut table = write.open_table(REF_LISTS).map_err(VaultError::catalog)?;
+                table.insert(list.tag.as_bytes(), place).map_err(VaultError::catalog)?;
+            }
+            ContentItem::TreePage(page) => {
+                let mut table = write.open_table(TREE_PAGES).map_err(VaultError::catalog)?;
+                table.insert(page.tag.as_bytes(), place).map_err(VaultError::catalog)?;
+            }
+            ContentItem::Snapshot(snapshot) => {
+                let mut table = write.open_table(SNAPSHOTS).map_err(VaultError::catalog)?;
+                table.insert(snapshot.id.as_bytes(), place).map_err(VaultError::catalog)?;
+            }
+        }
+        Ok(())
+    }
+}

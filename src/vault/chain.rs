@@ -1,0 +1,189 @@
+//! A device's chain of records, checked link by link (invariant I5). Nothing here reads or writes a file.
+
+use crate::crypt::{DeviceClass, Layer, LayerKey, PublicKey, VaultKeys};
+use crate::format::{ChainEnd, ContentItem, Device, FormatError, PlacementItem, Record, RecordHash};
+use crate::types::{DeviceId, VaultId};
+
+/// What is needed to check and open the records of a vault.
+#[derive(Debug)]
+pub(crate) struct ChainKeys {
+    /// The vault.
+    pub(crate) vault: VaultId,
+    /// Certifies devices.
+    pub(crate) vault_key: PublicKey,
+    /// Opens placement records.
+    pub(crate) placement: LayerKey,
+    /// Opens content records.
+    pub(crate) content: LayerKey,
+}
+
+impl ChainKeys {
+    /// Those of the vault with `keys`.
+    pub(crate) fn new(keys: &VaultKeys) -> Self {
+        Self {
+            vault: keys.vault_id(),
+            vault_key: PublicKey::from(keys.identity()),
+            placement: keys.placement_key(),
+            content: keys.content_key(),
+        }
+    }
+}
+
+/// The opened items of one record.
+#[derive(Debug)]
+pub(crate) enum Items {
+    /// Of the placement layer.
+    Placement(Vec<PlacementItem>),
+    /// Of the content layer.
+    Content(Vec<ContentItem>),
+}
+
+impl Items {
+    /// Opens `record`, whatever its layer.
+    pub(crate) fn open(record: &Record, keys: &ChainKeys) -> Result<Self, FormatError> {
+        match record.layer() {
+            Layer::Content => Ok(Self::Content(record.open(keys.vault, &keys.content)?)),
+            Layer::Placement | Layer::None => Ok(Self::Placement(record.open(keys.vault, &keys.placement)?)),
+        }
+    }
+}
+
+/// Why a record cannot follow in a chain.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RecordFault {
+    /// It is no record, does not open, or its signature is not valid.
+    #[error(transparent)]
+    Format(#[from] FormatError),
+    /// It belongs to another chain.
+    #[error("it is of device {}", found.short())]
+    WrongDevice {
+        /// The device that it names.
+        found: DeviceId,
+    },
+    /// It stands at another place.
+    #[error("it says that it is record {found}")]
+    WrongSequence {
+        /// The place that it names.
+        found: u64,
+    },
+    /// It names another predecessor.
+    #[error("it does not follow the record before it")]
+    BrokenLink,
+    /// A chain begins with one item that describes its device, and no other record holds such an item.
+    #[error("a chain begins with its device, and only with it")]
+    NotGenesis,
+    /// A device that may only verify wrote more than promises.
+    #[error("a verify device may record promises only")]
+    NotAllowed,
+    /// The file ends within the record.
+    #[error("the log ends within it")]
+    CutOff,
+}
+
+/// A chain as far as it was checked.
+#[derive(Debug, Clone)]
+pub(crate) struct Chain {
+    id: DeviceId,
+    device: Option<Device>,
+    count: u64,
+    last_hash: RecordHash,
+}
+
+impl Chain {
+    /// The chain of device `id`, before its first record.
+    pub(crate) fn new(id: DeviceId) -> Self {
+        Self { id, device: None, count: 0, last_hash: RecordHash::NONE }
+    }
+
+    /// Whose chain it is.
+    pub(crate) fn id(&self) -> DeviceId {
+        self.id
+    }
+
+    /// The device, once the first record was read.
+    pub(crate) fn device(&self) -> Option<&Device> {
+        self.device.as_ref()
+    }
+
+    /// How many records it has.
+    pub(crate) fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// Hash of the last record.
+    pub(crate) fn last_hash(&self) -> RecordHash {
+        self.last_hash
+    }
+
+    /// Its last record; `None` if it has none.
+    pub(crate) fn end(&self) -> Option<ChainEnd> {
+        let sequence = self.count.checked_sub(1)?;
+        Some(ChainEnd { device: self.id, sequence, hash: self.last_hash })
+    }
+
+    /// Goes on behind record `count - 1`, whose hash is `last_hash`, without reading what is between.
+    ///
+    /// Only after the first record was accepted, and only to where the chain was checked before.
+    pub(crate) fn skip_to(&mut self, count: u64, last_hash: RecordHash) {
+        assert!(self.device.is_some() && count >= self.count, "a chain is skipped forward from its device");
+        self.count = count;
+        self.last_hash = last_hash;
+    }
+
+    /// Checks that `record` is the next one, and opens it. The chain goes on behind it then; else it is as before.
+    pub(crate) fn accept(&mut self, record: &Record, keys: &ChainKeys) -> Result<Items, RecordFault> {
+        let place = record.place();
+        if place.device != self.id {
+            return Err(RecordFault::WrongDevice { found: place.device });
+        }
+        if place.sequence != self.count {
+            return Err(RecordFault::WrongSequence { found: place.sequence });
+        }
+        if place.previous != self.last_hash {
+            return Err(RecordFault::BrokenLink);
+        }
+        let items = match &self.device {
+            None => self.accept_genesis(record, keys)?,
+            Some(device) => {
+                record.verify(&device.key)?;
+                let items = Items::open(record, keys)?;
+                check_allowed(&items, device.class)?;
+                items
+            }
+        };
+        self.count += 1;
+        self.last_hash = record.hash();
+        Ok(items)
+    }
+
+    fn accept_genesis(&mut self, record: &Record, keys: &ChainKeys) -> Result<Items, RecordFault> {
+        let items = Items::open(record, keys)?;
+        let Items::Placement(placement) = &items else { return Err(RecordFault::NotGenesis) };
+        let [PlacementItem::Device(device)] = placement.as_slice() else {
+            return Err(RecordFault::NotGenesis);
+        };
+        if device.id != self.id {
+            return Err(RecordFault::WrongDevice { found: device.id });
+        }
+        device.verify(keys.vault, &keys.vault_key)?;
+        record.verify(&device.key)?;
+        self.device = Some(device.clone());
+        Ok(items)
+    }
+}
+
+fn check_allowed(items: &Items, class: DeviceClass) -> Result<(), RecordFault> {
+    let Items::Placement(placement) = items else {
+        return if class == DeviceClass::Full { Ok(()) } else { Err(RecordFault::NotAllowed) };
+    };
+    for item in placement {
+        match item {
+            PlacementItem::Device(_) => return Err(RecordFault::NotGenesis),
+            PlacementItem::Promises(_) => {}
+            _ if class == DeviceClass::Verify => return Err(RecordFault::NotAllowed),
+            _ => {}
+        }
+    }
+    Ok(())
+}

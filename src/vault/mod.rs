@@ -1,0 +1,39 @@
+//! The vault on this machine: identity, settings, the manifest on disk and the catalog that is derived from it.
+//!
+//! ```text
+//! Home::init / Home::open → Vault → append → Manifest: Record::seal → ChainLog (durable) → Catalog
+//!                                 → segment, pack, snapshots … → Catalog (where) → OpenedRecords (what)
+//! ```
+//!
+//! The manifest is the truth (invariant I6): one log of sealed, signed, chained records for each device. The catalog is
+//! a cache of it. A crash at any instant leaves every acknowledged record readable; what was not acknowledged is cut
+//! off when the home is opened next.
+
+mod catalog;
+mod chain;
+mod error;
+mod files;
+mod head_file;
+mod home;
+mod key_file;
+mod lock;
+mod log;
+mod lookup;
+mod manifest;
+mod open_vault;
+mod opened;
+mod settings;
+mod snapshots;
+
+pub use chain::RecordFault;
+pub use error::{ResolveError, VaultError};
+pub use head_file::HeadRelation;
+pub use home::Home;
+pub use key_file::{parse_secret, secret_text};
+pub use lookup::PackEntry;
+pub use manifest::Imported;
+pub use open_vault::Vault;
+pub use settings::{KnownProvider, Settings};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,203 @@
+//! An open vault: what the rest of the program works with.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::crypt::{DeviceClass, VaultKeys};
+use crate::env::Env;
+use crate::format::{ChainEnd, ContentItem, Device, PlacementItem, RefList, Segment, Snapshot, TreePage};
+use crate::types::{DeviceId, PackId, ProviderId, SnapshotId, Tag};
+use crate::vault::chain::ChainKeys;
+use crate::vault::lock::HomeLock;
+use crate::vault::manifest::Manifest;
+use crate::vault::{Home, Imported, PackEntry, Settings, VaultError, settings};
+
+/// A vault that this process has open. All methods may be called from several threads; those that write block on the
+/// disk.
+pub struct Vault {
+    pub(super) home: Home,
+    pub(super) keys: VaultKeys,
+    pub(super) manifest: Manifest,
+    pub(super) env: Env,
+    state: Mutex<State>,
+    _lock: HomeLock,
+}
+
+struct State {
+    device: DeviceId,
+    settings: Settings,
+}
+
+impl Vault {
+    pub(super) fn open(home: Home, lock: HomeLock, keys: VaultKeys, env: &Env) -> Result<Self, VaultError> {
+        let device = home.read_or_make_device(env)?;
+        let settings = settings::read(&home.file("settings"), &keys)?;
+        let manifest = Manifest::open(home.path(), ChainKeys::new(&keys))?;
+        let state = Mutex::new(State { device, settings });
+        Ok(Self { home, keys, manifest, env: env.clone(), state, _lock: lock })
+    }
+
+    /// The key schedule.
+    pub fn keys(&self) -> &VaultKeys {
+        &self.keys
+    }
+
+    /// The home.
+    pub fn home(&self) -> &Home {
+        &self.home
+    }
+
+    /// This device.
+    pub fn device(&self) -> DeviceId {
+        self.state().device
+    }
+
+    /// What this device may do.
+    pub fn class(&self) -> DeviceClass {
+        DeviceClass::Full
+    }
+
+    /// The settings as they are now.
+    pub fn settings(&self) -> Settings {
+        self.state().settings.clone()
+    }
+
+    /// Changes the settings and writes them, if they are changed. Gives back what `change` does.
+    pub fn update_settings<T>(&self, change: impl FnOnce(&mut Settings) -> T) -> Result<T, VaultError> {
+        let mut state = self.state();
+        let mut changed = state.settings.clone();
+        let outcome = change(&mut changed);
+        if changed != state.settings {
+            settings::write(&self.home.file("settings"), &changed, &self.keys, &self.env)?;
+            state.settings = changed;
+        }
+        Ok(outcome)
+    }
+
+    /// Records items: sealed, signed and chained, durable when this returns, and found from then on.
+    ///
+    /// Placement is written before content. A crash within the call may keep a part: some of the records, from the
+    /// first one on. The first call of a device also begins its chain, as going on from all chains in the home.
+    pub fn append(&self, placement: &[PlacementItem], content: &[ContentItem]) -> Result<(), VaultError> {
+        let device = self.device();
+        self.manifest.append(placement, content, device, &self.keys, &self.env)
+    }
+
+    /// Makes this home a new device (invariant I6). Its chain begins with the next [`Vault::append`].
+    pub fn start_new_device(&self) -> Result<DeviceId, VaultError> {
+        let device = DeviceId::new(self.env.random_bytes());
+        let mut state = self.state();
+        self.home.write_device(device)?;
+        state.device = device;
+        Ok(device)
+    }
+
+    /// Takes over the chain of `device` that was fetched from elsewhere: all its records from the first one on.
+    ///
+    /// # Errors
+    /// It is shorter than what the home has, contradicts it, or a record is wrong; then the records before it are kept.
+    pub fn import_chain(&self, device: DeviceId, records: &[u8]) -> Result<Imported, VaultError> {
+        let imported = self.manifest.import(device, records)?;
+        let Imported { given, count: known, .. } = imported;
+        if given < known { Err(VaultError::ChainShorter { device, given, known }) } else { Ok(imported) }
+    }
+
+    /// Takes over a part of the chain of `device`, such as one run of a head: consecutive records, beginning anywhere
+    /// up to the end of those that the home has.
+    ///
+    /// # Errors
+    /// It contradicts what the home has, or a record is wrong; then the records before it are kept.
+    pub fn import_records(&self, device: DeviceId, records: &[u8]) -> Result<Imported, VaultError> {
+        self.manifest.import(device, records)
+    }
+
+    /// The end of this device's chain; `None` before its first record.
+    pub fn chain_position(&self) -> Option<ChainEnd> {
+        self.manifest.end(self.device())
+    }
+
+    /// The end of the chain of `device`; `None` if the home has no record of it.
+    pub fn chain_end(&self, device: DeviceId) -> Option<ChainEnd> {
+        self.manifest.end(device)
+    }
+
+    /// The ends of all chains that the home has.
+    pub fn chain_ends(&self) -> Vec<ChainEnd> {
+        self.manifest.ends()
+    }
+
+    /// A device as its chain describes it: key, class, certificate.
+    pub fn device_record(&self, device: DeviceId) -> Option<Device> {
+        self.manifest.device(device)
+    }
+
+    /// Records `first..=last` of a chain, end to end.
+    pub fn record_bytes(&self, device: DeviceId, first: u64, last: u64) -> Result<Vec<u8>, VaultError> {
+        self.manifest.record_bytes(device, first, last)
+    }
+
+    /// The newest record of a segment.
+    pub fn segment(&self, tag: &Tag) -> Result<Option<Segment>, VaultError> {
+        Ok(self.segments(tag)?.into_iter().next())
+    }
+
+    /// All records of a segment, newest first: it may have been stored anew, elsewhere and under another key.
+    pub fn segments(&self, tag: &Tag) -> Result<Vec<Segment>, VaultError> {
+        self.manifest.segments(tag)
+    }
+
+    /// True if there is a record of the segment. Cheaper than reading it.
+    pub fn has_segment(&self, tag: &Tag) -> Result<bool, VaultError> {
+        self.manifest.has_segment(tag)
+    }
+
+    /// A reference list.
+    pub fn ref_list(&self, tag: &Tag) -> Result<Option<RefList>, VaultError> {
+        self.manifest.ref_list(tag)
+    }
+
+    /// A tree page.
+    pub fn tree_page(&self, tag: &Tag) -> Result<Option<TreePage>, VaultError> {
+        self.manifest.tree_page(tag)
+    }
+
+    /// A pack with its promises.
+    pub fn pack(&self, id: &PackId) -> Result<Option<PackEntry>, VaultError> {
+        self.manifest.pack(id)
+    }
+
+    /// At most `limit` packs behind `after`, in the order in which they were recorded; from the first one on if it is
+    /// `None`. Reading them in this order opens each record once.
+    pub fn packs_after(&self, after: Option<&PackId>, limit: usize) -> Result<Vec<PackId>, VaultError> {
+        self.manifest.catalog.packs_after(after, limit)
+    }
+
+    /// All snapshots, oldest first.
+    pub fn snapshots(&self) -> Result<Vec<Snapshot>, VaultError> {
+        self.manifest.snapshots()
+    }
+
+    /// The packs that a snapshot needs.
+    pub fn needs(&self, snapshot: &SnapshotId) -> Result<BTreeSet<PackId>, VaultError> {
+        self.manifest.needs(snapshot)
+    }
+
+    /// Providers that ever promised this vault anything.
+    pub fn providers_with_history(&self) -> Result<BTreeSet<ProviderId>, VaultError> {
+        self.manifest.catalog.providers()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Vault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Vault")
+            .field("home", &self.home)
+            .field("device", &self.device())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,208 @@
+//! Settings: the relays and the providers that this vault knows. Sealed, because they say whom its owner deals with.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use nostr::RelayUrl;
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use crate::crypt::{Aad, Layer, SealedKind, VaultKeys, open_salted, seal_salted};
+use crate::env::Env;
+use crate::format::FormatError;
+use crate::types::limits::{KNOWN_PROVIDER_COUNT_MAX, SETTINGS_LEN_MAX};
+use crate::types::{DeviceId, ProviderId, Timestamp};
+use crate::vault::{VaultError, files};
+
+const SETTINGS_VERSION: u8 = 1;
+/// Characters of a label; providers choose theirs themselves.
+const LABEL_CHAR_COUNT_MAX: usize = 64;
+
+/// What a vault remembers besides its manifest.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Settings {
+    /// Relays to use where none are named.
+    #[serde(default)]
+    pub relays: Vec<RelayUrl>,
+    /// Providers that this vault has dealt with or trusts.
+    #[serde(default)]
+    pub providers: BTreeMap<ProviderId, KnownProvider>,
+    /// The highest counter seen in a head of each device.
+    #[serde(default)]
+    pub heads_seen: BTreeMap<DeviceId, u64>,
+}
+
+/// A provider that this vault has dealt with or trusts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KnownProvider {
+    /// A name for people; may be empty.
+    pub label: String,
+    /// True if the owner said so.
+    pub trusted: bool,
+    /// When it was first used.
+    pub first_seen: Timestamp,
+    /// When it last answered.
+    pub last_seen: Timestamp,
+}
+
+#[derive(Serialize, Deserialize)]
+struct SettingsFile {
+    version: u8,
+    #[serde(flatten)]
+    settings: Settings,
+}
+
+impl Settings {
+    /// Remembers that `provider` answered at `now`. Its label is taken over where it has none yet.
+    ///
+    /// Where too many are known, the untrusted one that was silent longest is forgotten.
+    pub fn see_provider(&mut self, provider: ProviderId, label: &str, now: Timestamp) {
+        let known = self.providers.entry(provider).or_insert_with(|| KnownProvider::new(now));
+        known.last_seen = known.last_seen.max(now);
+        if known.label.is_empty() {
+            known.label = label.chars().take(LABEL_CHAR_COUNT_MAX).collect();
+        }
+        self.forget_beyond_limit();
+    }
+
+    /// Counts `provider` as trusted from now on; `label`, if given, replaces the one it has.
+    pub fn trust_provider(&mut self, provider: ProviderId, label: Option<&str>, now: Timestamp) {
+        let known = self.providers.entry(provider).or_insert_with(|| KnownProvider::new(now));
+        known.trusted = true;
+        if let Some(label) = label {
+            known.label = label.chars().take(LABEL_CHAR_COUNT_MAX).collect();
+        }
+        self.forget_beyond_limit();
+    }
+
+    /// Forgets `provider`; false if it was not known.
+    pub fn forget_provider(&mut self, provider: &ProviderId) -> bool {
+        self.providers.remove(provider).is_some()
+    }
+
+    /// The trusted providers.
+    pub fn trusted_providers(&self) -> impl Iterator<Item = ProviderId> + '_ {
+        self.providers.iter().filter(|(_, known)| known.trusted).map(|(id, _)| *id)
+    }
+
+    fn forget_beyond_limit(&mut self) {
+        while self.providers.len() > KNOWN_PROVIDER_COUNT_MAX {
+            let least = self.providers.iter().min_by_key(|(_, known)| (known.trusted, known.last_seen));
+            let Some(least) = least.map(|(id, _)| *id) else { return };
+            self.providers.remove(&least);
+        }
+    }
+}
+
+impl KnownProvider {
+    fn new(now: Timestamp) -> Self {
+        Self { label: String::new(), trusted: false, first_seen: now, last_seen: now }
+    }
+}
+
+/// Seals and writes the settings.
+pub(crate) fn write(path: &Path, settings: &Settings, keys: &VaultKeys, env: &Env) -> Result<(), VaultError> {
+    let file = SettingsFile { version: SETTINGS_VERSION, settings: settings.clone() };
+    let plain = serde_json::to_vec(&file).map_err(|error| VaultError::damaged_file(path, error))?;
+    let plain = Zeroizing::new(plain);
+    if plain.len() as u64 > SETTINGS_LEN_MAX {
+        let (count, max) = (plain.len() as u64, SETTINGS_LEN_MAX);
+        return Err(FormatError::TooMany { what: "bytes of settings", count, max }.into());
+    }
+    files::write_atomically(path, &seal_salted(&plain, &aad(keys), &keys.local_key(), &mut env.rng()))
+}
+
+/// Reads and opens the settings; those of a new vault if there is no such file.
+pub(crate) fn read(path: &Path, keys: &VaultKeys) -> Result<Settings, VaultError> {
+    // Sealing adds some bytes; what is far too long is not ours.
+    let Some(sealed) = files::read_small(path, 2 * SETTINGS_LEN_MAX)? else { return Ok(Settings::default()) };
+    let plain = open_salted(&sealed, &aad(keys), &keys.local_key())
+        .map_err(|error| VaultError::damaged_file(path, error))?;
+    parse(&plain).map_err(|error| match error {
+        ParseSettingsError::Version(found) => {
+            let known = SETTINGS_VERSION;
+            FormatError::UnknownVersion { what: "the settings", found, known }.into()
+        }
+        ParseSettingsError::Json(error) => VaultError::damaged_file(path, error),
+    })
+}
+
+/// Why opened settings cannot be read.
+#[derive(Debug)]
+pub(crate) enum ParseSettingsError {
+    Version(u8),
+    Json(serde_json::Error),
+}
+
+/// Reads opened settings.
+pub(crate) fn parse(plain: &[u8]) -> Result<Settings, ParseSettingsError> {
+    #[derive(Deserialize)]
+    struct Version {
+        version: u8,
+    }
+    let Version { version } = serde_json::from_slice(plain).map_err(ParseSettingsError::Json)?;
+    if version != SETTINGS_VERSION {
+        return Err(ParseSettingsError::Version(version));
+    }
+    let file: SettingsFile = serde_json::from_slice(plain).map_err(ParseSettingsError::Json)?;
+    Ok(file.settings)
+}
+
+fn aad(keys: &VaultKeys) -> Aad<'static> {
+    let device = DeviceId::new([0; DeviceId::LEN]);
+    Aad { kind: SealedKind::Local, vault: keys.vault_id(), device, layer: Layer::None, extra: b"settings" }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::crypt::VaultSecret;
+
+    fn provider(number: u32) -> ProviderId {
+        let mut bytes = [0; 32];
+        bytes[..4].copy_from_slice(&number.to_be_bytes());
+        ProviderId::new(bytes)
+    }
+
+    #[test]
+    fn settings_round_trip_sealed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("settings");
+        let keys = VaultKeys::new(VaultSecret::new([1; 32])).unwrap();
+        assert_eq!(read(&path, &keys).unwrap(), Settings::default());
+
+        let mut settings = Settings::default();
+        settings.relays.push(RelayUrl::parse("wss://relay.example").unwrap());
+        settings.see_provider(provider(1), "planted-marker", Timestamp(5));
+        settings.trust_provider(provider(2), None, Timestamp(6));
+        write(&path, &settings, &keys, &Env::system()).unwrap();
+        assert_eq!(read(&path, &keys).unwrap(), settings);
+
+        let bytes = fs::read(&path).unwrap();
+        assert!(!bytes.windows(14).any(|window| window == b"planted-marker"));
+        let other = VaultKeys::new(VaultSecret::new([2; 32])).unwrap();
+        assert!(matches!(read(&path, &other), Err(VaultError::DamagedFile { .. })));
+    }
+
+    #[test]
+    fn settings_of_a_newer_program_are_not_guessed_at() {
+        assert!(matches!(parse(br#"{"version":2,"relays":7}"#), Err(ParseSettingsError::Version(2))));
+        assert!(matches!(parse(b"{"), Err(ParseSettingsError::Json(_))));
+    }
+
+    #[test]
+    fn known_providers_are_bounded_and_the_trusted_stay() {
+        let mut settings = Settings::default();
+        settings.trust_provider(provider(0), Some("friend"), Timestamp(0));
+        for number in 1..=u32::try_from(KNOWN_PROVIDER_COUNT_MAX).unwrap() + 10 {
+            settings.see_provider(provider(number), "", Timestamp(number.into()));
+        }
+        assert_eq!(settings.providers.len(), KNOWN_PROVIDER_COUNT_MAX);
+        assert_eq!(settings.trusted_providers().collect::<Vec<_>>(), [provider(0)]);
+        assert!(!settings.providers.contains_key(&provider(1)));
+        assert!(settings.forget_provider(&provider(0)));
+        assert!(!settings.forget_provider(&provider(0)));
+    }
+}

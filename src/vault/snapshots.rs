@@ -1,0 +1,75 @@
+//! Finding the snapshot that a person means.
+
+use crate::format::Snapshot;
+use crate::types::SnapshotId;
+use crate::vault::{ResolveError, Vault, VaultError};
+
+impl Vault {
+    /// The snapshot that `text` means: a whole id, or a name (then the latest of that name), or the beginning of an id.
+    pub fn resolve(&self, text: &str) -> Result<Snapshot, ResolveError> {
+        resolve(self.snapshots()?, text)
+    }
+
+    /// The latest snapshot called `name`.
+    pub fn latest_snapshot(&self, name: &str) -> Result<Option<Snapshot>, VaultError> {
+        Ok(self.snapshots()?.into_iter().rfind(|snapshot| snapshot.name == name))
+    }
+}
+
+/// Chooses among `snapshots`, which are in order of time.
+fn resolve(snapshots: Vec<Snapshot>, text: &str) -> Result<Snapshot, ResolveError> {
+    let whole = SnapshotId::parse(text).ok();
+    let by_id = snapshots.iter().position(|snapshot| Some(snapshot.id) == whole);
+    let found = by_id.or_else(|| snapshots.iter().rposition(|snapshot| snapshot.name == text));
+    if let Some(index) = found {
+        return Ok(snapshots.into_iter().nth(index).expect("it was found there"));
+    }
+    let begins = |snapshot: &Snapshot| !text.is_empty() && snapshot.id.to_string().starts_with(text);
+    let mut candidates: Vec<Snapshot> = snapshots.into_iter().filter(begins).collect();
+    let text = text.to_owned();
+    match candidates.len() {
+        0 => Err(ResolveError::NotFound { text }),
+        1 => Ok(candidates.remove(0)),
+        _ => {
+            let describe = |snapshot: Snapshot| (snapshot.id, snapshot.name, snapshot.made_at);
+            Err(ResolveError::Ambiguous { text, candidates: candidates.into_iter().map(describe).collect() })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::Refs;
+    use crate::types::Timestamp;
+
+    fn snapshot(first: u8, name: &str, made_at: u64) -> Snapshot {
+        let mut id = [0; 16];
+        id[0] = first;
+        Snapshot {
+            id: SnapshotId::new(id),
+            name: name.into(),
+            made_at: Timestamp(made_at),
+            host: String::new(),
+            labels: Vec::new(),
+            paths: Vec::new(),
+            root: Refs::Direct(Vec::new()),
+            files: 0,
+            bytes: 0,
+        }
+    }
+
+    #[test]
+    fn a_name_means_its_latest_snapshot_and_a_beginning_the_only_one() {
+        let all = || vec![snapshot(0xab, "home", 1), snapshot(0xac, "home", 2), snapshot(0xbc, "ab", 3)];
+        let at = |text: &str| resolve(all(), text).map(|snapshot| snapshot.made_at.0);
+        assert_eq!(at("home").unwrap(), 2);
+        assert_eq!(at("b").unwrap(), 3);
+        assert_eq!(at("ab").unwrap(), 3, "a name comes before the beginning of an id");
+        assert_eq!(at(&all()[0].id.to_string()).unwrap(), 1, "a whole id comes before a name");
+        assert!(matches!(at("x"), Err(ResolveError::NotFound { .. })));
+        assert!(matches!(at(""), Err(ResolveError::NotFound { .. })));
+        let Err(ResolveError::Ambiguous { candidates, .. }) = at("a") else { panic!("two begin with a") };
+        assert_eq!(candidates.iter().map(|candidate| candidate.2.0).collect::<Vec<_>>(), [1, 2]);
+    }
+}
