@@ -1,12 +1,40 @@
-//! The client: finding providers, and bringing blobs to them and back.
+//! The client: a vault's files out to providers, and back.
 //!
 //! | file | what |
 //! |---|---|
 //! | [`directory`] | who is out there, and what they offer |
+//! | [`roster`] | who answered in this run |
+//! | [`placement`] | which provider gets which shard |
 //! | [`exchange`] | blobs to and from providers: windows, retries, receipts |
+//! | [`upload`] | packs out, every shard to a provider of its own; spares |
+//! | [`confirm`] | is a pack that is to be reused really there |
+//! | [`put`] | files into the vault |
+//! | [`get`] | files out of the vault |
+//! | [`head`] | the manifest out, and the head that leads to it |
+//! | [`recover`] | a vault from its key |
+//! | [`monitor`], [`error`] | what watchers are told; what can go wrong |
 
+pub mod base;
+mod confirm;
 pub mod directory;
+pub mod error;
 pub mod exchange;
+pub mod get;
+mod head;
+pub mod monitor;
+pub mod placement;
+pub mod put;
+pub mod recover;
+pub mod roster;
+pub mod upload;
 
+pub use base::Client;
 pub use directory::{Directory, ProviderTerms};
+pub use error::{ClientError, Failure};
 pub use exchange::{Exchange, ExchangeError, ExchangeOptions, Receipt, StoreOptions};
+pub use get::{Destination, GetOptions, GetOutcome, Selected, select};
+pub use monitor::{Monitor, Unwatched};
+pub use placement::Standing;
+pub use put::{PutOptions, PutOutcome};
+pub use recover::RecoverOutcome;
+pub use roster::{Member, Roster};

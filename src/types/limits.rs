@@ -153,9 +153,17 @@ pub const STORE_CLAIM_COUNT_MAX: usize = 1_000_000;
 pub const STORE_DROPPED_COUNT_MAX: usize = 100_000;
 /// Changes to claims that wait for the disk; more are refused until it keeps up.
 pub const STORE_QUEUE_COUNT_MAX: usize = 65_536;
+/// Bytes of shards that a put has on their way at a time, all providers together; bounds its memory.
+pub const UPLOAD_BYTES_MAX: u64 = 12 * 1024 * 1024;
+/// Bytes of packs that a get has on their way at a time; bounds its memory.
+pub const DOWNLOAD_BYTES_MAX: u64 = 12 * 1024 * 1024;
 /// Providers that a vault remembers.
 pub const KNOWN_PROVIDER_COUNT_MAX: usize = 1_024;
 /// Bytes of a vault's settings before sealing.
 pub const SETTINGS_LEN_MAX: u64 = 1024 * 1024;
 /// Devices of one vault, past ones included.
 pub const CHAIN_COUNT_MAX: usize = CONTINUES_COUNT_MAX;
+/// Claims that a recovery reads of one provider's list.
+pub const LISTED_COUNT_MAX: usize = 1_000_000;
+/// Blobs of a head's lengths that a recovery tries at one provider.
+pub const HEAD_TRIAL_COUNT_MAX: usize = 1_024;

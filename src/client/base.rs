@@ -1,0 +1,61 @@
+//! What every operation of the client stands on: a vault, a way to the relays, and a watcher.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use nostr::Keys;
+
+use crate::client::error::ClientError;
+use crate::client::exchange::{Exchange, ExchangeOptions};
+use crate::client::monitor::Monitor;
+use crate::client::placement::Standing;
+use crate::crypt::DeviceClass;
+use crate::env::Env;
+use crate::transport::Carrier;
+use crate::types::ProviderId;
+use crate::vault::Vault;
+
+/// The client of one vault.
+pub struct Client {
+    /// The vault.
+    pub vault: Vault,
+    /// Events to and from relays.
+    pub(crate) carrier: Arc<dyn Carrier>,
+    /// Requests to and answers from providers.
+    pub(crate) exchange: Exchange,
+    /// Clock and randomness.
+    pub(crate) env: Env,
+    /// Whoever watches.
+    pub(crate) monitor: Arc<dyn Monitor>,
+    /// How long anything may go without progress.
+    pub(crate) patience: Duration,
+}
+
+impl Client {
+    /// A client of `vault` that speaks over `carrier`; nothing goes without progress for longer than `patience`.
+    pub fn new(
+        vault: Vault,
+        carrier: Arc<dyn Carrier>,
+        monitor: Arc<dyn Monitor>,
+        patience: Duration,
+        env: Env,
+    ) -> Self {
+        let options = ExchangeOptions { stall_timeout: patience, ..ExchangeOptions::default() };
+        let exchange = Exchange::new(carrier.clone(), options, env.clone());
+        Self { vault, carrier, exchange, env, monitor, patience }
+    }
+
+    /// The keys that speak to `provider` for this vault.
+    pub(crate) fn pseudonym(&self, provider: &ProviderId) -> Keys {
+        self.vault.keys().pseudonym(DeviceClass::Full, provider)
+    }
+
+    /// Providers that this vault knows: trusted by the user, or keeping something for it.
+    pub(crate) fn known_providers(&self) -> Result<BTreeMap<ProviderId, Standing>, ClientError> {
+        let history = self.vault.providers_with_history()?;
+        let mut known: BTreeMap<_, _> = history.into_iter().map(|id| (id, Standing::Known)).collect();
+        known.extend(self.vault.settings().trusted_providers().map(|id| (id, Standing::Trusted)));
+        Ok(known)
+    }
+}

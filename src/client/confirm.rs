@@ -1,0 +1,176 @@
+//! Confirmation: is a pack that is about to be reused really there (invariant I2)?
+//!
+//! What the manifest remembers is not enough: a provider may have lost its disk since. Each pack is asked for once in
+//! a run, in batches, at every provider that promised a shard of it; promises that end too soon are renewed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use futures_util::future::join_all;
+
+use crate::client::base::Client;
+use crate::client::error::ClientError;
+use crate::client::exchange::Exchange;
+use crate::client::roster::Roster;
+use crate::erasure::Scheme;
+use crate::format::{Promise, Promises};
+use crate::types::{BlobHash, PackId, ProviderId, ShardIndex, Timestamp};
+
+/// What a reused pack must still be.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Standard {
+    /// The coding that is asked for: as many distinct providers, and as many that may be lost.
+    pub(crate) scheme: Scheme,
+    /// Promises must last at least until then.
+    pub(crate) keep_until: Timestamp,
+    /// Promises that end before are renewed.
+    pub(crate) renew_before: Timestamp,
+}
+
+impl Standard {
+    /// What a put made at `now` asks for, if each shard must be kept for `keep_for`.
+    pub(crate) fn new(scheme: Scheme, keep_for: Duration, now: Timestamp) -> Self {
+        let keep_until = now.saturating_add(keep_for);
+        Self { scheme, keep_until, renew_before: keep_until.saturating_add(keep_for / 4) }
+    }
+
+    /// True if shards of `scheme` at `providers` distinct providers are as good as a pack stored now.
+    pub(crate) fn is_met(&self, scheme: Scheme, providers: usize) -> bool {
+        let spare = providers.saturating_sub(usize::from(scheme.need()));
+        providers >= usize::from(self.scheme.total()) && spare >= usize::from(self.scheme.parity())
+    }
+}
+
+/// A shard that a provider promised.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Promised {
+    pub(crate) shard: ShardIndex,
+    pub(crate) provider: ProviderId,
+    pub(crate) hash: BlobHash,
+    pub(crate) len: u32,
+}
+
+/// Asks about packs, each once in a run.
+pub(crate) struct Confirmer {
+    standard: Standard,
+    verdicts: BTreeMap<PackId, bool>,
+    /// Packs that will probably be asked for together: those of an earlier snapshot of the same name.
+    together: BTreeSet<PackId>,
+    /// Promises that were heard or renewed in this run, to be recorded.
+    heard: Vec<Promises>,
+}
+
+impl Confirmer {
+    pub(crate) fn new(standard: Standard, together: BTreeSet<PackId>) -> Self {
+        Self { standard, verdicts: BTreeMap::new(), together, heard: Vec::new() }
+    }
+
+    /// True if all `packs` are there at full spread, promised for long enough.
+    pub(crate) async fn all_there(
+        &mut self,
+        packs: &[PackId],
+        client: &Client,
+        roster: &Roster,
+    ) -> Result<bool, ClientError> {
+        if packs.iter().any(|pack| !self.verdicts.contains_key(pack)) {
+            let mut asked: BTreeSet<_> = packs.iter().copied().collect();
+            if asked.iter().any(|pack| self.together.contains(pack)) {
+                asked.append(&mut self.together);
+            }
+            asked.retain(|pack| !self.verdicts.contains_key(pack));
+            self.ask(&asked, client, roster).await?;
+        }
+        Ok(packs.iter().all(|pack| self.verdicts.get(pack) == Some(&true)))
+    }
+
+    /// Promises heard since the last call, to be recorded.
+    pub(crate) fn take_heard(&mut self) -> Vec<Promises> {
+        std::mem::take(&mut self.heard)
+    }
+
+    async fn ask(
+        &mut self,
+        packs: &BTreeSet<PackId>,
+        client: &Client,
+        roster: &Roster,
+    ) -> Result<(), ClientError> {
+        let mut schemes = BTreeMap::new();
+        let mut promised: BTreeMap<ProviderId, Vec<(PackId, Promised)>> = BTreeMap::new();
+        for id in packs {
+            let Some(entry) = client.vault.pack(id)? else { continue };
+            let coding = &entry.pack.coding;
+            schemes.insert(*id, coding.scheme);
+            for (shard, provider, _) in &entry.promises {
+                let Some(name) = coding.shards.get(shard.as_usize()) else { continue };
+                let len = coding.shard_len();
+                let shard = Promised { shard: *shard, provider: *provider, hash: name.hash, len };
+                promised.entry(*provider).or_default().push((*id, shard));
+            }
+        }
+        promised.retain(|provider, _| roster.members.contains_key(provider));
+        let standard = self.standard;
+        let asked = promised.into_iter().map(|(provider, shards)| async move {
+            let blobs: Vec<_> = shards.iter().map(|(_, shard)| *shard).collect();
+            let found = still_there(&client.exchange, provider, &blobs, &standard).await;
+            (provider, shards, found)
+        });
+        let mut holders: BTreeMap<PackId, BTreeMap<ProviderId, ShardIndex>> = BTreeMap::new();
+        for (provider, shards, found) in join_all(asked).await {
+            let mut heard = Vec::new();
+            for ((pack, shard), expires) in shards.iter().zip(found) {
+                let Some(expires) = expires else { continue };
+                heard.push(Promise { pack: *pack, shard: shard.shard, expires });
+                if expires >= self.standard.keep_until {
+                    holders.entry(*pack).or_default().insert(provider, shard.shard);
+                }
+            }
+            if !heard.is_empty() {
+                self.heard.push(Promises { provider, promises: heard });
+            }
+        }
+        for id in packs {
+            let distinct = holders.get(id).map_or(0, |held| held.values().collect::<BTreeSet<_>>().len());
+            let good = schemes.get(id).is_some_and(|scheme| self.standard.is_met(*scheme, distinct));
+            self.verdicts.insert(*id, good);
+        }
+        Ok(())
+    }
+}
+
+/// Until when `provider` now promises each of `shards`; `None` where it has none of it. Renews what ends too soon. A
+/// provider that does not answer has nothing.
+pub(crate) async fn still_there(
+    exchange: &Exchange,
+    provider: ProviderId,
+    shards: &[Promised],
+    standard: &Standard,
+) -> Vec<Option<Timestamp>> {
+    let hashes: Vec<_> = shards.iter().map(|shard| shard.hash).collect();
+    let stats = match exchange.stat(provider, &hashes).await {
+        Ok(stats) => stats,
+        Err(error) => {
+            tracing::warn!(provider = %provider.short(), %error, "cannot confirm what it keeps");
+            return vec![None; shards.len()];
+        }
+    };
+    let right_len = |(stat, shard): (Option<_>, &Promised)| -> Option<Timestamp> {
+        stat.filter(|stat: &crate::wire::Promise| stat.size == u64::from(shard.len)).map(|stat| stat.expires)
+    };
+    let mut expires: Vec<_> = stats.into_iter().zip(shards).map(right_len).collect();
+    let late: Vec<_> = (0..shards.len())
+        .filter(|index| expires[*index].is_some_and(|expires| expires < standard.renew_before))
+        .collect();
+    if late.is_empty() {
+        return expires;
+    }
+    let hashes: Vec<_> = late.iter().map(|index| shards[*index].hash).collect();
+    match exchange.renew(provider, &hashes, None).await {
+        Ok(renewed) => {
+            for (index, promise) in late.into_iter().zip(renewed) {
+                expires[index] = promise.map(|promise| promise.expires).max(expires[index]);
+            }
+        }
+        Err(error) => tracing::warn!(provider = %provider.short(), %error, "cannot renew what it keeps"),
+    }
+    expires
+}

@@ -1,0 +1,141 @@
+//! What can end a put, a get or a recovery.
+
+use std::path::PathBuf;
+
+use crate::client::exchange::ExchangeError;
+use crate::crypt::CryptError;
+use crate::erasure::CodecError;
+use crate::format::FormatError;
+use crate::transport::TransportError;
+use crate::types::{PackId, ProviderId};
+use crate::vault::VaultError;
+
+/// A failure of the client.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ClientError {
+    /// Fewer providers answered and qualify than each pack is to be spread over.
+    #[error("{have} of {wanted} providers answered")]
+    TooFewProviders {
+        /// Providers that can be used.
+        have: usize,
+        /// The spread that was asked for.
+        wanted: usize,
+        /// Who could not be used, and why.
+        failures: Vec<Failure>,
+    },
+    /// A pack could not be brought to the wanted spread: providers failed and no spare was left.
+    #[error("pack {} reached {have} of {wanted} providers", pack.short())]
+    SpreadNotReached {
+        /// The pack.
+        pack: PackId,
+        /// Shards that were receipted.
+        have: usize,
+        /// The spread that was asked for.
+        wanted: usize,
+        /// Who failed, and why.
+        failures: Vec<Failure>,
+    },
+    /// Fewer than `need` shards of a pack could be fetched.
+    #[error("pack {} cannot be restored: {have} of {need} shards found", pack.short())]
+    TooFewShards {
+        /// The pack.
+        pack: PackId,
+        /// Intact shards that were found.
+        have: usize,
+        /// Shards that are enough.
+        need: usize,
+        /// Who failed, and why.
+        failures: Vec<Failure>,
+    },
+    /// What was restored differs from what was recorded.
+    #[error("{what} differs from its recorded length or SHA-256")]
+    Integrity {
+        /// What was restored.
+        what: String,
+    },
+    /// The manifest names something that it does not hold.
+    #[error("the manifest names {what}, which it does not hold")]
+    Dangling {
+        /// What is missing.
+        what: String,
+    },
+    /// A path that is not in the snapshot.
+    #[error("{path:?} is not in the snapshot")]
+    NoSuchPath {
+        /// The path as it was asked for.
+        path: PathBuf,
+    },
+    /// The head was published, but no relay gave it back.
+    #[error("the head was not read back from any relay within {waited_secs} s")]
+    HeadNotReadBack {
+        /// How long was waited, in seconds.
+        waited_secs: u64,
+    },
+    /// No head of this vault was found anywhere that was looked.
+    #[error("no head of this vault was found on {relays} relays and {providers} providers")]
+    NoHead {
+        /// Relays that answered.
+        relays: usize,
+        /// Providers that answered.
+        providers: usize,
+    },
+    /// A local file or folder could not be read or written.
+    #[error("{path:?}")]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A destination that cannot be written to as asked.
+    #[error("{path:?} {why}")]
+    Destination {
+        /// Which.
+        path: PathBuf,
+        /// Why not.
+        why: &'static str,
+    },
+    /// Standard output was closed or failed.
+    #[error("standard output")]
+    Stream(#[source] std::io::Error),
+    /// The vault failed.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+    /// A provider failed.
+    #[error(transparent)]
+    Exchange(#[from] ExchangeError),
+    /// The relays failed.
+    #[error(transparent)]
+    Transport(#[from] TransportError),
+    /// A record or a pack is not as the format has it.
+    #[error(transparent)]
+    Format(#[from] FormatError),
+    /// Something does not authenticate.
+    #[error(transparent)]
+    Crypt(#[from] CryptError),
+    /// Shards do not fit together.
+    #[error(transparent)]
+    Codec(#[from] CodecError),
+}
+
+/// One provider's failure: not the operation's, as long as others make up for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// Who failed.
+    pub provider: ProviderId,
+    /// The pack that was concerned, if one was.
+    pub pack: Option<PackId>,
+    /// Why, as a lowercase fragment.
+    pub why: String,
+    /// True if what the provider sent is wrong, rather than missing.
+    pub corrupt: bool,
+}
+
+impl Failure {
+    /// What `error` says about `provider`.
+    pub fn new(provider: ProviderId, pack: Option<PackId>, error: &ExchangeError) -> Self {
+        let corrupt = matches!(error, ExchangeError::Corrupt { .. });
+        Self { provider, pack, why: error.to_string(), corrupt }
+    }
+}

@@ -1,0 +1,204 @@
+//! A new head: records that no head covers yet go out to providers, the head goes to every relay, and is read back.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::{Instant, sleep};
+
+use crate::client::base::Client;
+use crate::client::confirm::Standard;
+use crate::client::error::{ClientError, Failure};
+use crate::client::head::find;
+use crate::client::head::run::{self, ProviderTable};
+use crate::client::roster::Roster;
+use crate::client::upload::Uploader;
+use crate::crypt::DeviceClass;
+use crate::erasure::Scheme;
+use crate::format::head::OtherHead;
+use crate::format::runs::{self, RunSpan};
+use crate::format::{Head, Run};
+use crate::types::ProviderId;
+use crate::types::limits::{HEAD_OTHER_COUNT_MAX, HEAD_RUN_COUNT_MAX};
+use crate::vault::HeadRelation;
+
+/// Pause between two attempts to read the head back.
+const READ_BACK_PAUSE: Duration = Duration::from_millis(100);
+
+impl Client {
+    /// Looks for this device's head on the relays. A head that this home's chain does not lead to means that the home
+    /// is a copy, or was restored: then it goes on as a new device, never on the old chain (invariant I6).
+    pub(crate) async fn leave_a_foreign_chain(&mut self) -> Result<(), ClientError> {
+        let mut found = find::on_relays(&*self.carrier, self.vault.keys()).await?;
+        let Some(heads) = found.devices.remove(&self.vault.device()) else { return Ok(()) };
+        for (relay, counter) in &heads.behind {
+            let newest = heads.newest.counter;
+            self.monitor.note(&format!("{relay} offers head {counter} of this device, older than {newest}"));
+        }
+        match self.vault.compare_head(&heads.newest)? {
+            HeadRelation::Same => {}
+            HeadRelation::Older => {
+                let counter = heads.newest.counter;
+                self.monitor
+                    .note(&format!("the relays offer head {counter} of this device, which is an older one"));
+            }
+            HeadRelation::Newer | HeadRelation::Forked => {
+                self.vault.start_new_device()?;
+                self.monitor
+                    .note("this home is a copy of another, or was restored: it goes on as a new device");
+            }
+        }
+        Ok(())
+    }
+
+    /// Brings everything in the manifest to providers, and the head that leads to it to the relays.
+    pub(crate) async fn publish_head(
+        &mut self,
+        uploader: &Uploader,
+        roster: &Roster,
+        standard: &Standard,
+    ) -> Result<(), ClientError> {
+        let head = self.next_head(uploader, roster, standard).await?;
+        let copies = head.providers.clone();
+        self.keep_head_at(&copies, &head, uploader, roster).await?;
+        // Before anybody can see it: a head of this device that is on a relay is always known here.
+        self.vault.set_head(&head)?;
+        let sealed = self.seal(&head)?;
+        let keys = self.vault.keys();
+        let event = find::draft(&sealed, &head.device, keys).sign(&keys.head_author(), head.made_at);
+        for (relay, answer) in self.carrier.publish_acknowledged(event, self.patience).await {
+            if let Err(why) = answer {
+                self.monitor.note(&format!("{relay} did not take the head: {why}"));
+            }
+        }
+        self.read_back(&head).await
+    }
+
+    /// The head after the last one: runs that are confirmed stay, the rest of the chain is written anew.
+    async fn next_head(
+        &self,
+        uploader: &Uploader,
+        roster: &Roster,
+        standard: &Standard,
+    ) -> Result<Head, ClientError> {
+        let scheme = Scheme::for_manifest(standard.scheme.total()).expect("the spread is at least 1");
+        let end = self.vault.chain_position().expect("a put has recorded something");
+        let mut run_max = HEAD_RUN_COUNT_MAX;
+        loop {
+            let last = self.vault.head()?;
+            let counter = last.as_ref().map_or(0, |head| head.counter);
+            let now = self.env.now();
+            // Of two addressable events with the same time relays keep either: a head is always later than the last.
+            let made_at = last
+                .as_ref()
+                .map_or(now, |head| now.max(head.made_at.saturating_add(Duration::from_secs(1))));
+            let mut table = ProviderTable::default();
+            let mut kept = self.confirmed_runs(last, standard, roster, &mut table).await;
+            let spans: Vec<RunSpan> = kept.iter().map(RunSpan::from).collect();
+            if let Some(plan) = runs::plan(&spans, end.sequence, run_max) {
+                kept.truncate(plan.keep);
+                let span = plan.write;
+                let records = self.vault.record_bytes(end.device, span.first, span.last)?;
+                kept.push(run::write(span, &records, scheme, &mut table, uploader, &self.env).await?);
+            }
+            let device = self.vault.device_record(end.device).expect("a chain begins with its device");
+            let head = Head {
+                device: end.device,
+                class: DeviceClass::Full,
+                key: device.key,
+                certificate: device.certificate,
+                counter: counter + 1,
+                made_at,
+                last: end.sequence,
+                last_hash: end.hash,
+                providers: table.into_providers(),
+                relays: self.carrier.relays().iter().map(ToString::to_string).collect(),
+                others: self.other_heads(),
+                runs: kept,
+            };
+            match head.sealed_len() {
+                Ok(_) => return Ok(head),
+                Err(_) if head.runs.len() > 1 => run_max = head.runs.len() - 1,
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// The longest beginning of the last head's runs that are all confirmed, with providers named in `table`.
+    async fn confirmed_runs(
+        &self,
+        last: Option<Head>,
+        standard: &Standard,
+        roster: &Roster,
+        table: &mut ProviderTable,
+    ) -> Vec<Run> {
+        let Some(mut head) = last else { return Vec::new() };
+        let mut confirmed = Vec::new();
+        for mut run in std::mem::take(&mut head.runs) {
+            let Some(expires) = run::confirm(&run, &head, standard, self, roster).await else { break };
+            run.expires = expires;
+            for position in &mut run.pack.providers {
+                let Some(provider) = head.providers.get(usize::from(*position)) else { return confirmed };
+                *position = table.position(*provider);
+            }
+            confirmed.push(run);
+        }
+        confirmed
+    }
+
+    /// The heads of other devices, as far as they were seen.
+    fn other_heads(&self) -> Vec<OtherHead> {
+        let own = self.vault.device();
+        let seen = self.vault.settings().heads_seen.into_iter().filter(|(device, _)| *device != own);
+        seen.map(|(device, counter)| OtherHead { device, counter }).take(HEAD_OTHER_COUNT_MAX).collect()
+    }
+
+    pub(crate) fn seal(&self, head: &Head) -> Result<Vec<u8>, ClientError> {
+        let keys = self.vault.keys();
+        let device_keys = keys.device_keys(head.class, &head.device);
+        Ok(head.seal(keys.vault_id(), &keys.head_key(), &device_keys, &mut self.env.rng())?)
+    }
+
+    /// Keeps the head as a small blob at every provider that has a pack of the manifest, each sealed afresh, so that
+    /// it can be found where no relay has it. A provider that fails here is reported: the others have one too.
+    async fn keep_head_at(
+        &self,
+        providers: &[ProviderId],
+        head: &Head,
+        uploader: &Uploader,
+        roster: &Roster,
+    ) -> Result<(), ClientError> {
+        let mut kept = 0;
+        let mut failures: Vec<Failure> = Vec::new();
+        for provider in providers.iter().filter(|provider| roster.members.contains_key(provider)) {
+            match uploader.store_at(*provider, Bytes::from(self.seal(head)?)).await {
+                Ok(()) => kept += 1,
+                Err(failure) => {
+                    self.monitor.failed(&failure);
+                    failures.push(failure);
+                }
+            }
+        }
+        if kept == 0 {
+            return Err(ClientError::TooFewProviders { have: 0, wanted: 1, failures });
+        }
+        Ok(())
+    }
+
+    /// Waits until a relay gives the head back: its OK alone would prove nothing.
+    async fn read_back(&self, head: &Head) -> Result<(), ClientError> {
+        let keys = self.vault.keys();
+        let filter = find::filter(&head.device, keys);
+        let deadline = Instant::now() + self.patience;
+        loop {
+            let answers = self.carrier.query(filter.clone(), self.patience.min(Duration::from_secs(3))).await;
+            let back = answers.values().flatten().filter_map(|event| find::open(event, keys).ok());
+            if back.into_iter().any(|back| back.counter == head.counter && back.last_hash == head.last_hash) {
+                return Ok(());
+            }
+            if Instant::now() >= deadline {
+                return Err(ClientError::HeadNotReadBack { waited_secs: self.patience.as_secs() });
+            }
+            sleep(READ_BACK_PAUSE).await;
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! Runs: a stretch of a chain's records as packs of the manifest's own, out to providers and back.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::{Bytes, BytesMut};
+use futures_util::future::join_all;
+use tokio::task::spawn_blocking;
+
+use crate::client::base::Client;
+use crate::client::confirm::{Promised, Standard, still_there};
+use crate::client::error::ClientError;
+use crate::client::get::fetch::{Fetcher, Holder};
+use crate::client::roster::Roster;
+use crate::client::upload::{Shards, Uploader};
+use crate::env::Env;
+use crate::erasure::Scheme;
+use crate::format::head::RunDepth;
+use crate::format::manifest::ManifestPack;
+use crate::format::runs::RunSpan;
+use crate::format::{Head, PackRef, Run, RunIndex, codec};
+use crate::types::{PackId, ProviderId, ShardIndex, Timestamp};
+
+/// Providers that a head or an index names by position.
+#[derive(Debug, Default)]
+pub(crate) struct ProviderTable {
+    providers: Vec<ProviderId>,
+}
+
+impl ProviderTable {
+    /// The position of `provider`, which is added if it is new.
+    pub(crate) fn position(&mut self, provider: ProviderId) -> u8 {
+        let position = self.providers.iter().position(|known| *known == provider).unwrap_or_else(|| {
+            self.providers.push(provider);
+            self.providers.len() - 1
+        });
+        u8::try_from(position).expect("a put uses at most 255 providers")
+    }
+
+    pub(crate) fn into_providers(self) -> Vec<ProviderId> {
+        self.providers
+    }
+}
+
+/// Stores the records of `span` and says where they are.
+pub(crate) async fn write(
+    span: RunSpan,
+    records: &[u8],
+    scheme: Scheme,
+    table: &mut ProviderTable,
+    uploader: &Uploader,
+    env: &Env,
+) -> Result<Run, ClientError> {
+    let capacity = ManifestPack::capacity(scheme);
+    let run = |depth, (pack, expires)| {
+        let RunSpan { level, first, last } = span;
+        Run { level, depth, first, last, expires, pack }
+    };
+    if records.len() <= capacity {
+        return Ok(run(RunDepth::Records, store(records, scheme, table, uploader, env).await?));
+    }
+    let mut packs = Vec::new();
+    let mut inner = ProviderTable::default();
+    let mut first_expires = None::<Timestamp>;
+    for part in records.chunks(capacity) {
+        let (pack, expires) = store(part, scheme, &mut inner, uploader, env).await?;
+        first_expires = Some(first_expires.map_or(expires, |first| first.min(expires)));
+        packs.push(pack);
+    }
+    let index = codec::encode(&RunIndex { providers: inner.into_providers(), packs })?;
+    let (pack, expires) = store(&index, scheme, table, uploader, env).await?;
+    Ok(run(RunDepth::Index, (pack, first_expires.map_or(expires, |first| first.min(expires)))))
+}
+
+/// Stores one pack of the manifest; returns it and when its first promise lapses.
+async fn store(
+    plain: &[u8],
+    scheme: Scheme,
+    table: &mut ProviderTable,
+    uploader: &Uploader,
+    env: &Env,
+) -> Result<(PackRef, Timestamp), ClientError> {
+    let pack = ManifestPack::new(plain, scheme, &mut env.rng());
+    let mut encoded = spawn_blocking(|| pack.encode()).await.expect("encoding does not panic");
+    let names = encoded.coding().shards.iter().map(|shard| shard.hash).collect::<Vec<_>>();
+    let blobs = names.into_iter().zip(std::mem::take(&mut encoded.shards)).collect();
+    let shards = Shards { pack: PackId::new(env.random_bytes()), blobs };
+    let kept = uploader.store(shards).await?;
+    let expires = kept.iter().map(|shard| shard.expires).min().unwrap_or_default();
+    let positions = kept.iter().map(|shard| table.position(shard.provider)).collect();
+    Ok((encoded.into_ref(positions), expires))
+}
+
+/// Brings back the records of a run of `head`.
+pub(crate) async fn read(run: &Run, head: &Head, fetcher: &Fetcher) -> Result<Bytes, ClientError> {
+    let plain = open(&run.pack, &head.providers, fetcher).await?;
+    match run.depth {
+        RunDepth::Records => Ok(plain),
+        RunDepth::Index => {
+            let index: RunIndex = codec::decode(&plain, "the index of a run")?;
+            let mut records = BytesMut::new();
+            for pack in &index.packs {
+                records.extend_from_slice(&open(pack, &index.providers, fetcher).await?);
+            }
+            Ok(records.freeze())
+        }
+    }
+}
+
+async fn open(pack: &PackRef, providers: &[ProviderId], fetcher: &Fetcher) -> Result<Bytes, ClientError> {
+    // Packs of the manifest have no id; the first shard's name tells which one is meant.
+    let id =
+        PackId::new(pack.coding.shards[0].hash.as_bytes()[..PackId::LEN].try_into().expect("16 of 32 bytes"));
+    let shards = fetcher.shards(id, &pack.coding, &holders(pack, providers)).await?;
+    Ok(pack.open(&shards)?)
+}
+
+/// Who holds which shard of `pack`.
+fn holders(pack: &PackRef, providers: &[ProviderId]) -> Vec<Holder> {
+    let provider = |position: &u8| providers.get(usize::from(*position)).copied();
+    (0..)
+        .map(ShardIndex)
+        .zip(&pack.providers)
+        .filter_map(|(shard, at)| Some((shard, provider(at)?)))
+        .collect()
+}
+
+/// True if all packs of `run` are there at the spread that is asked for, promised for long enough. Also says when the
+/// first of these promises lapses now.
+pub(crate) async fn confirm(
+    run: &Run,
+    head: &Head,
+    standard: &Standard,
+    client: &Client,
+    roster: &Roster,
+) -> Option<Timestamp> {
+    let mut first = confirm_pack(&run.pack, &head.providers, standard, client, roster).await?;
+    if run.depth == RunDepth::Index {
+        let fetcher = Fetcher::new(roster, BTreeSet::new(), client.exchange.clone(), client.monitor.clone());
+        let plain = open(&run.pack, &head.providers, &fetcher).await.ok()?;
+        let index: RunIndex = codec::decode(&plain, "the index of a run").ok()?;
+        for pack in &index.packs {
+            first = first.min(confirm_pack(pack, &index.providers, standard, client, roster).await?);
+        }
+    }
+    Some(first)
+}
+
+async fn confirm_pack(
+    pack: &PackRef,
+    providers: &[ProviderId],
+    standard: &Standard,
+    client: &Client,
+    roster: &Roster,
+) -> Option<Timestamp> {
+    let len = pack.coding.shard_len();
+    let mut asked: BTreeMap<ProviderId, Promised> = BTreeMap::new();
+    for (shard, provider) in holders(pack, providers) {
+        let hash = pack.coding.shards.get(shard.as_usize())?.hash;
+        if roster.members.contains_key(&provider) {
+            asked.insert(provider, Promised { shard, provider, hash, len });
+        }
+    }
+    let answers = asked.values().map(|shard| async move {
+        still_there(&client.exchange, shard.provider, std::slice::from_ref(shard), standard)
+            .await
+            .first()
+            .copied()?
+    });
+    let kept: Vec<_> = join_all(answers)
+        .await
+        .into_iter()
+        .flatten()
+        .filter(|expires| *expires >= standard.keep_until)
+        .collect();
+    let wanted = Scheme::for_manifest(standard.scheme.total()).ok()?;
+    let manifest = Standard { scheme: wanted, ..*standard };
+    if manifest.is_met(pack.coding.scheme, kept.len()) { kept.into_iter().min() } else { None }
+}

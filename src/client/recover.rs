@@ -1,0 +1,158 @@
+//! Recovery: a vault comes back from its key, by the heads on the relays or, where no relay has one, by what providers
+//! list (invariant I7).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::BytesMut;
+use futures_util::future::join_all;
+use nostr::RelayUrl;
+
+use crate::client::base::Client;
+use crate::client::error::{ClientError, Failure};
+use crate::client::get::fetch::Fetcher;
+use crate::client::head::{find, run};
+use crate::client::roster::Roster;
+use crate::format::Head;
+use crate::types::limits::{HEAD_LEN_CLASSES, HEAD_TRIAL_COUNT_MAX, LISTED_COUNT_MAX};
+use crate::types::{BlobHash, DeviceId, ProviderId};
+
+/// What a recovery has done.
+#[derive(Debug)]
+pub struct RecoverOutcome {
+    /// Devices whose manifests came back, and how many records each.
+    pub devices: BTreeMap<DeviceId, u64>,
+    /// Devices whose manifests could not be brought back, and why.
+    pub lost: Vec<(DeviceId, ClientError)>,
+    /// Relays that offer an older head than another: its device, its counter, and the newest counter.
+    pub behind: Vec<(RelayUrl, DeviceId, u64, u64)>,
+    /// True if no relay had a head and those that providers keep were taken.
+    pub from_providers: bool,
+    /// Providers that failed; others made up for them.
+    pub failures: Vec<Failure>,
+}
+
+impl Client {
+    /// Brings back the manifests of all devices of this vault. The vault goes on as a new device.
+    ///
+    /// `providers` are looked at, besides those that announce themselves, where no relay has a head.
+    pub async fn recover(&self, providers: &BTreeSet<ProviderId>) -> Result<RecoverOutcome, ClientError> {
+        let found = find::on_relays(&*self.carrier, self.vault.keys()).await?;
+        let mut behind = Vec::new();
+        let mut heads = Vec::new();
+        for (device, offered) in found.devices {
+            let newest = offered.newest.counter;
+            behind
+                .extend(offered.behind.into_iter().map(|(relay, counter)| (relay, device, counter, newest)));
+            heads.push(offered.newest);
+        }
+        let from_providers = heads.is_empty();
+        if from_providers {
+            heads = self.heads_at_providers(providers, found.relays.len()).await?;
+        }
+        let mut outcome = RecoverOutcome {
+            devices: BTreeMap::new(),
+            lost: Vec::new(),
+            behind,
+            from_providers,
+            failures: Vec::new(),
+        };
+        for head in &heads {
+            match self.bring_back(head, &mut outcome.failures).await {
+                Ok(records) => {
+                    outcome.devices.insert(head.device, records);
+                }
+                Err(error) => outcome.lost.push((head.device, error)),
+            }
+        }
+        if outcome.devices.is_empty() {
+            let (_, error) = outcome.lost.swap_remove(0);
+            return Err(error);
+        }
+        if from_providers || !outcome.behind.is_empty() {
+            self.publish_again(&heads).await?;
+        }
+        Ok(outcome)
+    }
+
+    /// Fetches and imports the chain that `head` leads to; returns how many records it has.
+    async fn bring_back(&self, head: &Head, failures: &mut Vec<Failure>) -> Result<u64, ClientError> {
+        let providers = head.providers.iter().copied().collect();
+        let roster = Roster::of(self, &providers).await?;
+        let fetcher = Fetcher::new(&roster, BTreeSet::new(), self.exchange.clone(), self.monitor.clone());
+        let mut chain = BytesMut::new();
+        for run in &head.runs {
+            chain.extend_from_slice(&run::read(run, head, &fetcher).await?);
+        }
+        failures.extend(fetcher.failures());
+        self.vault.import_chain(head.device, &chain)?;
+        let end = self.vault.chain_end(head.device);
+        if end != Some(head.chain_end()) {
+            return Err(ClientError::Integrity {
+                what: format!("the manifest of device {}", head.device.short()),
+            });
+        }
+        self.vault.note_head(head)?;
+        Ok(head.last + 1)
+    }
+
+    /// Heads that providers keep: the newest of each device.
+    async fn heads_at_providers(
+        &self,
+        named: &BTreeSet<ProviderId>,
+        relays: usize,
+    ) -> Result<Vec<Head>, ClientError> {
+        let mut roster = Roster::discover(self, usize::MAX).await?;
+        let missing: BTreeSet<_> =
+            named.iter().filter(|id| !roster.members.contains_key(id)).copied().collect();
+        if !missing.is_empty() {
+            roster.members.extend(Roster::of(self, &missing).await?.members);
+        }
+        let looks = roster.members.keys().map(|provider| self.heads_at(*provider));
+        let mut newest: BTreeMap<DeviceId, Head> = BTreeMap::new();
+        for head in join_all(looks).await.into_iter().flatten() {
+            if newest.get(&head.device).is_none_or(|known| known.counter < head.counter) {
+                newest.insert(head.device, head);
+            }
+        }
+        if newest.is_empty() {
+            return Err(ClientError::NoHead { relays, providers: roster.members.len() });
+        }
+        Ok(newest.into_values().collect())
+    }
+
+    /// Opens what could be heads among the blobs that `provider` keeps for this vault: those of a head's lengths,
+    /// latest promises first.
+    async fn heads_at(&self, provider: ProviderId) -> Vec<Head> {
+        let mut claims = match self.exchange.list(provider, LISTED_COUNT_MAX).await {
+            Ok(claims) => claims,
+            Err(error) => {
+                tracing::info!(provider = %provider.short(), %error, "lists nothing");
+                return Vec::new();
+            }
+        };
+        let is_head_len = |size: u64| HEAD_LEN_CLASSES.iter().any(|class| *class as u64 == size);
+        claims.retain(|claim| is_head_len(claim.size));
+        claims.sort_by_key(|claim| std::cmp::Reverse(claim.expires));
+        let mut heads = Vec::new();
+        for claim in claims.into_iter().take(HEAD_TRIAL_COUNT_MAX) {
+            heads.extend(self.head_in(provider, claim.hash, claim.size).await);
+        }
+        heads
+    }
+
+    async fn head_in(&self, provider: ProviderId, hash: BlobHash, size: u64) -> Option<Head> {
+        let sealed = self.exchange.fetch(provider, hash, Some(size)).await.ok()?;
+        find::open_sealed(&sealed, self.vault.keys()).ok()
+    }
+
+    /// Publishes heads to the relays that lost them or have older ones.
+    async fn publish_again(&self, heads: &[Head]) -> Result<(), ClientError> {
+        let keys = self.vault.keys();
+        for head in heads {
+            let event =
+                find::draft(&self.seal(head)?, &head.device, keys).sign(&keys.head_author(), head.made_at);
+            self.carrier.publish_acknowledged(event, self.patience).await;
+        }
+        Ok(())
+    }
+}

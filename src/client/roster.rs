@@ -1,0 +1,127 @@
+//! Who can be used in this run: found by announcement or by name, and heard from.
+//!
+//! An announcement may be years old. A provider counts as there only after it answered in this run.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout_at};
+
+use crate::client::base::Client;
+use crate::client::directory::{Directory, ProviderTerms};
+use crate::client::error::{ClientError, Failure};
+use crate::client::placement::{Candidate, Standing};
+use crate::types::ProviderId;
+
+/// How long discovery waits for relays to say what they have.
+const DISCOVERY_DEADLINE: Duration = Duration::from_millis(1_500);
+/// How long a provider may take to answer the first question.
+const PROBE_DEADLINE: Duration = Duration::from_secs(2);
+/// How much longer the others are waited for once enough have answered.
+const PROBE_GRACE: Duration = Duration::from_millis(250);
+/// Announcements that are probed at most: whoever floods a relay with them costs us no more.
+const PROBE_COUNT_MAX: usize = 64;
+
+/// The providers that answered, what they offer, and who failed.
+#[derive(Debug, Default)]
+pub struct Roster {
+    /// Who answered, and how fast.
+    pub members: BTreeMap<ProviderId, Member>,
+    /// Who did not, and why.
+    pub failures: Vec<Failure>,
+}
+
+/// A provider that answered in this run.
+#[derive(Debug, Clone)]
+pub struct Member {
+    /// What it announces.
+    pub terms: ProviderTerms,
+    /// How long its answer took.
+    pub latency: Duration,
+    /// How far this vault knows it.
+    pub standing: Standing,
+}
+
+impl Roster {
+    /// Finds providers that anybody may use: those this vault knows, and those that announce themselves.
+    /// Returns as soon as `enough` have answered and the others had a moment to.
+    pub async fn discover(client: &Client, enough: usize) -> Result<Self, ClientError> {
+        let known = client.known_providers()?;
+        let by_name = known.keys().copied().collect::<Vec<_>>();
+        let (named, announced) = tokio::join!(
+            Directory::by_ids(&*client.carrier, &by_name, DISCOVERY_DEADLINE),
+            Directory::discover(&*client.carrier, DISCOVERY_DEADLINE),
+        );
+        let mut found = named.providers;
+        for (id, terms) in announced.providers {
+            if found.len() < known.len() + PROBE_COUNT_MAX {
+                found.entry(id).or_insert(terms);
+            }
+        }
+        Ok(Self::probe(client, found, &known, enough).await)
+    }
+
+    /// Looks only at `providers`. One without an announcement is taken for a plain one.
+    pub async fn of(client: &Client, providers: &BTreeSet<ProviderId>) -> Result<Self, ClientError> {
+        let ids: Vec<_> = providers.iter().copied().collect();
+        let mut found = Directory::by_ids(&*client.carrier, &ids, DISCOVERY_DEADLINE).await.providers;
+        for id in ids {
+            found.entry(id).or_insert_with(|| ProviderTerms::base(id));
+        }
+        let known = client.known_providers()?;
+        Ok(Self::probe(client, found, &known, providers.len()).await)
+    }
+
+    /// Who could get shards.
+    pub fn candidates(&self) -> Vec<Candidate> {
+        let candidate = |(provider, member): (&ProviderId, &Member)| Candidate {
+            provider: *provider,
+            standing: member.standing,
+            latency: member.latency,
+        };
+        self.members.iter().map(candidate).collect()
+    }
+
+    async fn probe(
+        client: &Client,
+        found: BTreeMap<ProviderId, ProviderTerms>,
+        known: &BTreeMap<ProviderId, Standing>,
+        enough: usize,
+    ) -> Self {
+        let mut probes = JoinSet::new();
+        let mut waiting: BTreeSet<_> = found.keys().copied().collect();
+        for terms in found.into_values() {
+            let exchange = client.exchange.clone();
+            let keys = client.pseudonym(&terms.id);
+            probes.spawn(async move {
+                let added = exchange.add_provider(terms.clone(), keys).await;
+                let answer = match added {
+                    Ok(()) => exchange.probe(terms.id, PROBE_DEADLINE).await,
+                    Err(error) => Err(error),
+                };
+                (terms, answer)
+            });
+        }
+        let mut roster = Self::default();
+        let mut deadline = Instant::now() + PROBE_DEADLINE;
+        while let Ok(Some(done)) = timeout_at(deadline, probes.join_next()).await {
+            let Ok((terms, answer)) = done else { continue };
+            waiting.remove(&terms.id);
+            match answer {
+                Ok(latency) => {
+                    let standing = known.get(&terms.id).copied().unwrap_or(Standing::Newcomer);
+                    roster.members.insert(terms.id, Member { terms, latency, standing });
+                }
+                Err(error) => roster.failures.push(Failure::new(terms.id, None, &error)),
+            }
+            if roster.members.len() == enough {
+                deadline = deadline.min(Instant::now() + PROBE_GRACE);
+            }
+        }
+        let why = "did not answer in time".to_owned();
+        let silent = |provider| Failure { provider, pack: None, why: why.clone(), corrupt: false };
+        roster.failures.extend(waiting.into_iter().map(silent));
+        roster
+    }
+}
