@@ -1,6 +1,7 @@
 //! From the command line to a command, and from its result to an exit code.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
 
@@ -8,7 +9,10 @@ use crate::cli::args::{Cli, Command};
 use crate::cli::context::Context;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
-use crate::cli::relay;
+use crate::cli::{get, ls, providers, put, recover, relay, signal};
+
+/// How long work on blocking threads is waited for at the end.
+const RUNTIME_GRACE: Duration = Duration::from_millis(500);
 
 /// Runs the program.
 pub fn main() -> ExitCode {
@@ -29,13 +33,43 @@ fn run(cli: Cli) -> Result<Exit, CliError> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| {
         CliError::new(Exit::Failure, format!("cannot start: {error}"), "free some threads and descriptors")
     })?;
-    runtime.block_on(dispatch(&context, cli.command))
+    let done = runtime.block_on(dispatch(cli.command, &context));
+    // Blocking work that is under way, such as reading a file, is not worth waiting for.
+    runtime.shutdown_timeout(RUNTIME_GRACE);
+    done
 }
 
-async fn dispatch(context: &Context, command: Command) -> Result<Exit, CliError> {
+/// Runs a command. Those that serve others end by themselves when told to stop; any other is dropped where it is,
+/// which removes its temporary files.
+async fn dispatch(command: Command, context: &Context) -> Result<Exit, CliError> {
+    if let Command::Relay(args) = command {
+        return relay::run(args, context).await;
+    }
+    tokio::select! {
+        biased;
+        () = signal::stop() => Err(CliError::new(Exit::Interrupted, "interrupted", again(&command))),
+        done = run_command(&command, context) => done,
+    }
+}
+
+async fn run_command(command: &Command, context: &Context) -> Result<Exit, CliError> {
     match command {
-        Command::Relay(args) => relay::relay(context, args).await,
+        Command::Put(args) => put::run(args, context).await,
+        Command::Get(args) => get::run(args, context).await,
+        Command::Ls(args) => ls::run(args, context),
+        Command::Recover(args) => recover::run(args, context).await,
+        Command::Providers(args) => providers::run(args, context).await,
         command => Err(CliError::new(Exit::Failure, format!("{command:?} is not built yet"), "wait for it")),
+    }
+}
+
+/// How to go on after an interruption.
+fn again(command: &Command) -> &'static str {
+    match command {
+        Command::Put(_) => {
+            "run it again: what providers have acknowledged and was recorded is not sent twice"
+        }
+        _ => "run it again",
     }
 }
 

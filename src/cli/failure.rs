@@ -1,0 +1,122 @@
+//! What each failure of the library means at the surface: an exit code, and what to do.
+
+use crate::cli::error::{CliError, chain};
+use crate::cli::exit::Exit;
+use crate::cli::names::npub;
+use crate::client::{ClientError, Failure};
+use crate::format::FormatError;
+use crate::transport::TransportError;
+use crate::vault::{ResolveError, VaultError};
+
+impl From<ClientError> for CliError {
+    fn from(error: ClientError) -> Self {
+        let (exit, remedy) = match &error {
+            ClientError::TooFewProviders { .. } => (
+                Exit::TooFewProviders,
+                "ask for a smaller --spread, name relays where more providers are, or run `blobdvm serve`"
+                    .to_owned(),
+            ),
+            ClientError::SpreadNotReached { .. } => (
+                Exit::TooFewProviders,
+                "run it again: what is stored already is not sent twice; or ask for a smaller --spread"
+                    .to_owned(),
+            ),
+            ClientError::TooFewShards { .. } => (
+                Exit::CannotRestore,
+                "try again when more providers can be reached; `blobdvm providers` shows who answers"
+                    .to_owned(),
+            ),
+            ClientError::Integrity { .. } | ClientError::Crypt(_) | ClientError::Codec(_) => (
+                Exit::Integrity,
+                "nothing was written under that name; check with `blobdvm manifest verify`".to_owned(),
+            ),
+            ClientError::Dangling { .. } => {
+                (Exit::Integrity, "rebuild the home with `blobdvm recover`".to_owned())
+            }
+            ClientError::NoSuchPath { .. } => {
+                (Exit::NotFound, "`blobdvm ls SNAPSHOT` shows what is in it".to_owned())
+            }
+            ClientError::NoHead { .. } => (
+                Exit::NotFound,
+                "name the relays or a provider that this vault used: --relay URL, --provider NPUB".to_owned(),
+            ),
+            ClientError::HeadNotReadBack { .. } => (
+                Exit::NoRelay,
+                "run it again: everything is stored, but a recovery would not find it yet".to_owned(),
+            ),
+            ClientError::File { .. } => {
+                (Exit::Failure, "check that the path exists and that you may use it".to_owned())
+            }
+            ClientError::Destination { .. } => (Exit::Usage, "name another path".to_owned()),
+            ClientError::Stream(_) => (Exit::Failure, "check who reads the output".to_owned()),
+            ClientError::Format(FormatError::UnknownVersion { .. }) => {
+                (Exit::Failure, "use a newer blobdvm".to_owned())
+            }
+            ClientError::Format(_) => (Exit::Integrity, "check with `blobdvm manifest verify`".to_owned()),
+            ClientError::Exchange(_) => (Exit::Failure, "try again, or use another provider".to_owned()),
+            ClientError::Vault(_) | ClientError::Transport(_) => return Self::passed_on(error),
+            #[expect(unreachable_patterns, reason = "the enum may grow outside this crate's view")]
+            _ => (Exit::Failure, "try again with -v to see more".to_owned()),
+        };
+        Self::new(exit, with_failures(&error), remedy)
+    }
+}
+
+impl CliError {
+    /// An error of a lower layer that has its own words.
+    fn passed_on(error: ClientError) -> Self {
+        match error {
+            ClientError::Vault(error) => error.into(),
+            ClientError::Transport(error) => error.into(),
+            other => Self::new(Exit::Failure, chain(&other), "try again with -v to see more"),
+        }
+    }
+}
+
+impl From<VaultError> for CliError {
+    fn from(error: VaultError) -> Self {
+        let exit = if error.is_integrity_failure() { Exit::Integrity } else { Exit::Home };
+        Self::new(exit, chain(&error), error.remedy())
+    }
+}
+
+impl From<ResolveError> for CliError {
+    fn from(error: ResolveError) -> Self {
+        match error {
+            ResolveError::NotFound { .. } => Self::new(
+                Exit::NotFound,
+                error,
+                "`blobdvm ls` lists the snapshots; a name, an id or its beginning will do",
+            ),
+            ResolveError::Ambiguous { ref candidates, .. } => {
+                let ids: Vec<_> =
+                    candidates.iter().map(|(id, name, _)| format!("{} ({name})", id.short())).collect();
+                let remedy = format!("give more of the id; there are {}", ids.join(", "));
+                Self::new(Exit::NotFound, error, remedy)
+            }
+            ResolveError::Vault(error) => error.into(),
+        }
+    }
+}
+
+impl From<TransportError> for CliError {
+    fn from(error: TransportError) -> Self {
+        let remedy = "name a relay that can be reached with --relay URL, or run one with `blobdvm relay`";
+        Self::new(Exit::NoRelay, chain(&error), remedy)
+    }
+}
+
+/// The error, and who failed and why, as far as that is known.
+fn with_failures(error: &ClientError) -> String {
+    let failures: &[Failure] = match error {
+        ClientError::TooFewProviders { failures, .. }
+        | ClientError::SpreadNotReached { failures, .. }
+        | ClientError::TooFewShards { failures, .. } => failures,
+        _ => &[],
+    };
+    if failures.is_empty() {
+        return chain(error);
+    }
+    let who = |failure: &Failure| format!("{}: {}", npub(&failure.provider), failure.why);
+    format!("{} ({})", chain(error), failures.iter().map(who).collect::<Vec<_>>().join("; "))
+}

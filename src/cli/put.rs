@@ -1,0 +1,122 @@
+//! `blobdvm put`: back up files and folders.
+
+use std::collections::BTreeSet;
+
+use bytesize::ByteSize;
+use serde::Serialize;
+
+use crate::cli::args::PutArgs;
+use crate::cli::context::Context;
+use crate::cli::error::CliError;
+use crate::cli::exit::Exit;
+use crate::cli::names::{day, provider};
+use crate::client::{PutOptions, PutOutcome};
+use crate::erasure::Scheme;
+
+/// What `put --json` prints.
+#[derive(Debug, Serialize)]
+struct Report<'a> {
+    snapshot: String,
+    name: &'a str,
+    files: u64,
+    bytes: u64,
+    stored_bytes: u64,
+    need: u8,
+    spread: u8,
+    packs: u64,
+    blobs: u64,
+    providers: Vec<String>,
+    first_lapse: Option<u64>,
+    failures: Vec<FailureReport>,
+}
+
+/// A provider that failed.
+#[derive(Debug, Serialize)]
+struct FailureReport {
+    provider: String,
+    why: String,
+}
+
+/// Backs up, and says what was done.
+pub async fn run(args: &PutArgs, context: &Context) -> Result<Exit, CliError> {
+    let scheme = scheme(args)?;
+    let providers = args.providers.iter().map(|text| provider(text)).collect::<Result<BTreeSet<_>, _>>()?;
+    let options = PutOptions {
+        scheme,
+        providers,
+        accept_short: args.accept_short,
+        name: args.name.clone(),
+        host: host(),
+    };
+    let vault = context.open_or_make_vault()?;
+    let (mut client, progress) = context.client(vault, "put").await?;
+    let outcome = client.put(&args.paths, &options).await;
+    progress.finish();
+    report(&outcome?, scheme, context);
+    Ok(Exit::Ok)
+}
+
+fn scheme(args: &PutArgs) -> Result<Scheme, CliError> {
+    let chosen = match args.need {
+        Some(need) => Scheme::new(need, args.spread),
+        None => Scheme::for_spread(args.spread),
+    };
+    chosen.map_err(|error| CliError::new(Exit::Usage, error, "choose --need between 1 and --spread"))
+}
+
+fn report(outcome: &PutOutcome, scheme: Scheme, context: &Context) {
+    let out = &context.output;
+    let stored = &outcome.stored;
+    out.json(&Report {
+        snapshot: outcome.snapshot.to_string(),
+        name: &outcome.name,
+        files: outcome.files,
+        bytes: outcome.bytes,
+        stored_bytes: stored.bytes,
+        need: scheme.need(),
+        spread: scheme.total(),
+        packs: outcome.packs,
+        blobs: stored.blobs,
+        providers: stored.providers.iter().map(ToString::to_string).collect(),
+        first_lapse: stored.first_lapse.map(|at| at.0),
+        failures: outcome
+            .failures
+            .iter()
+            .map(|failure| FailureReport { provider: failure.provider.to_string(), why: failure.why.clone() })
+            .collect(),
+    });
+    out.say(format_args!(
+        "snapshot {} \"{}\": {} files, {} sealed and stored as {} blobs ({}) at {} providers; any {} of {} restore it",
+        outcome.snapshot.short(),
+        outcome.name,
+        outcome.files,
+        ByteSize::b(outcome.bytes),
+        stored.blobs,
+        ByteSize::b(stored.bytes),
+        stored.providers.len(),
+        scheme.need(),
+        scheme.total(),
+    ));
+    if let Some(lapse) = stored.first_lapse {
+        out.say(format_args!(
+            "the first promise lapses on {}; a put of the same files before then renews it",
+            day(lapse)
+        ));
+    }
+    if scheme.parity() == 0 {
+        out.warn("need equals spread: the loss of any one provider loses data");
+    } else if scheme.total() <= 3 {
+        out.say("a spread of 3 is thin if nobody watches it: put again now and then, or spread wider");
+    }
+    if outcome.newcomers > 1 {
+        let text = "of these providers have no history with this vault; several may be one disk: \
+                    trust those you know with `blobdvm providers trust NPUB`";
+        out.say(format_args!("{} {text}", outcome.newcomers));
+    }
+}
+
+/// Name of this machine, as the kernel has it.
+fn host() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    name.trim().chars().take(64).collect()
+}
