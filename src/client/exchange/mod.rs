@@ -18,6 +18,8 @@ mod link;
 mod options;
 mod store;
 mod switch;
+#[cfg(test)]
+mod tests;
 
 pub use error::ExchangeError;
 pub use handle::Exchange;
