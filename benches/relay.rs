@@ -43,8 +43,11 @@ async fn main() {
         };
         let reading = async {
             for number in 0..event_count {
-                let next = timeout(Duration::from_secs(5), subscription.next()).await;
-                next.unwrap_or_else(|_| panic!("event {number} is missing")).expect("the carrier is there");
+                let Ok(next) = timeout(Duration::from_secs(5), subscription.next()).await else {
+                    let (lost, counts) = (subscription.lost_count(), monitor.counts());
+                    panic!("event {number} does not come; lost at the reader: {lost}; {counts:?}");
+                };
+                next.expect("the carrier is there");
             }
         };
         tokio::join!(publishing, reading);
@@ -57,7 +60,7 @@ async fn main() {
 }
 
 fn sign(count: u32, keys: &Keys) -> Vec<Event> {
-    let mut chunk = [0; CHUNK_LEN as usize];
+    let mut chunk = vec![0; CHUNK_LEN as usize];
     let mut rng = Env::system().rng();
     let mut sign_one = || {
         rng.fill_bytes(&mut chunk);

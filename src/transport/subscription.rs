@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
+use tokio::task::coop::consume_budget;
 
 use crate::transport::Incoming;
 use crate::types::limits::{SUBSCRIPTION_EVENT_COUNT_MAX, SUBSCRIPTION_QUEUE_LEN_MAX};
@@ -25,6 +26,8 @@ impl Subscription {
     ///
     /// May be dropped at any point (in a `select!`) without losing an event.
     pub async fn next(&mut self) -> Option<Incoming> {
+        // A full queue must not keep its reader from letting others run.
+        consume_budget().await;
         loop {
             {
                 let mut queue = self.shared.lock();

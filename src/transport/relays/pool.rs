@@ -8,6 +8,7 @@ use std::time::Duration;
 use futures_util::future::{BoxFuture, join_all};
 use nostr::{Event, EventId, Filter, RelayUrl};
 use tokio::task::JoinSet;
+use tokio::task::coop::consume_budget;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
@@ -161,6 +162,8 @@ impl Carrier for Relays {
     fn publish(&self, event: Event, route: Route) -> BoxFuture<'_, Result<(), TransportError>> {
         Box::pin(async move {
             let text = publish_text(&event)?;
+            // While there is room nothing below waits: a task that publishes much must let its readers run all the same.
+            consume_budget().await;
             let mut is_sent = false;
             let mut full: Vec<&Member> = Vec::new();
             for member in self.on_route(&route) {
