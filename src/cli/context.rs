@@ -11,6 +11,7 @@ use crate::cli::args::Global;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::output::Output;
+use crate::cli::plain;
 use crate::cli::progress::Progress;
 use crate::client::Client;
 use crate::env::Env;
@@ -139,7 +140,9 @@ impl Context {
 
     /// Gives a home that was built its place. Nothing may have it open.
     pub fn take_home(&self, built: TempDir) -> Result<(), CliError> {
-        // An empty folder may stand there.
+        // A folder without a vault may stand there: empty, or with the plain protocol's key.
+        plain::carry_key_over(&self.home, built.path())
+            .map_err(|error| cannot_build(&self.home.display(), &error))?;
         let _ = std::fs::remove_dir(&self.home);
         std::fs::rename(built.path(), &self.home)
             .map_err(|error| cannot_build(&self.home.display(), &error))?;

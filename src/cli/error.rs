@@ -18,6 +18,12 @@ impl CliError {
         Self { exit, happened: one_line(&happened.to_string()), remedy: one_line(&remedy.into()) }
     }
 
+    /// The same error, telling more of what happened.
+    #[must_use]
+    pub fn with_happened(self, happened: impl fmt::Display) -> Self {
+        Self { happened: one_line(&happened.to_string()), ..self }
+    }
+
     /// How the process is to end.
     pub fn exit(&self) -> Exit {
         self.exit

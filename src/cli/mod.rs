@@ -10,6 +10,7 @@ pub mod key;
 pub mod ls;
 pub mod names;
 pub mod output;
+pub mod plain;
 pub mod progress;
 pub mod providers;
 pub mod put;

@@ -9,7 +9,7 @@ use crate::cli::args::{Cli, Command};
 use crate::cli::context::Context;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
-use crate::cli::{get, ls, providers, put, recover, relay, signal};
+use crate::cli::{get, ls, plain, providers, put, recover, relay, signal};
 
 /// How long work on blocking threads is waited for at the end.
 const RUNTIME_GRACE: Duration = Duration::from_millis(500);
@@ -59,6 +59,10 @@ async fn run_command(command: &Command, context: &Context) -> Result<Exit, CliEr
         Command::Ls(args) => ls::run(args, context),
         Command::Recover(args) => recover::run(args, context).await,
         Command::Providers(args) => providers::run(args, context).await,
+        Command::Upload(args) => plain::upload(args, context).await,
+        Command::Download(args) => plain::download(args, context).await,
+        Command::Delete(args) => plain::delete(args, context).await,
+        Command::ListServers => plain::list_servers(context).await,
         command => Err(CliError::new(Exit::Failure, format!("{command:?} is not built yet"), "wait for it")),
     }
 }
