@@ -67,7 +67,7 @@ fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
 }
 
 /// The client's key, if the request asks for a WebSocket of the version that there is.
-fn websocket_key(head: &str) -> Option<&str> {
+pub(super) fn websocket_key(head: &str) -> Option<&str> {
     let is_upgrade = header(head, "Upgrade").is_some_and(|value| value.eq_ignore_ascii_case("websocket"));
     let is_version = header(head, "Sec-WebSocket-Version") == Some("13");
     let is_get = head.starts_with("GET ");
@@ -75,7 +75,7 @@ fn websocket_key(head: &str) -> Option<&str> {
 }
 
 /// The answer to a request that asks for no WebSocket.
-fn describe(head: &str, options: &RelayOptions) -> String {
+pub(super) fn describe(head: &str, options: &RelayOptions) -> String {
     let wants_document = header(head, "Accept").is_some_and(|value| value.contains("application/nostr+json"));
     let (kind, body) = if wants_document {
         ("application/nostr+json", document(options).to_string())

@@ -18,6 +18,7 @@
 mod connection;
 mod disk;
 mod fanout;
+pub mod fuzz;
 mod handshake;
 mod message;
 mod options;

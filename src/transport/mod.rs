@@ -20,6 +20,7 @@
 //! exactly once, here; and no queue in it grows without a limit.
 
 pub mod carrier;
+pub mod fuzz;
 pub mod memory;
 mod outlet;
 pub mod relays;

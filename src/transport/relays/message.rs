@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 
 /// A message from a relay. Events are not verified here.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum RelayMessage {
+pub(in crate::transport) enum RelayMessage {
     /// An event for the subscription of this name.
     Event(String, Box<Event>),
     /// Whether the relay took an event, and its words.
@@ -23,7 +23,7 @@ pub(super) enum RelayMessage {
 
 impl RelayMessage {
     /// Parses one message. `None` is anything that is not JSON, or not formed as its first word says.
-    pub(super) fn parse(text: &str) -> Option<Self> {
+    pub(in crate::transport) fn parse(text: &str) -> Option<Self> {
         // Raw parts, so that an event is parsed once and into its place, not through a tree of values.
         let parts: Vec<&RawValue> = serde_json::from_str(text).ok()?;
         let message = match (part::<&str>(&parts, 0)?, parts.len()) {

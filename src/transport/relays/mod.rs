@@ -16,4 +16,5 @@ mod queue;
 mod session;
 mod socket;
 
+pub(super) use message::RelayMessage;
 pub use pool::{ConnectOptions, Relays};
