@@ -16,6 +16,7 @@
 pub mod ask;
 pub mod chunking;
 pub mod fetch;
+pub mod fuzz;
 pub mod pace;
 pub mod patience;
 pub mod step;

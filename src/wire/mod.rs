@@ -19,6 +19,7 @@ pub mod chunk;
 pub mod chunk_set;
 pub mod draft;
 pub mod error;
+pub mod fuzz;
 pub mod request;
 mod request_body;
 pub mod response;

@@ -9,6 +9,9 @@ use crate::wire::tags::{
 };
 use crate::wire::{Draft, ErrorCode, RequestNumber, STATUS_KIND, WireError};
 
+/// Characters of a status word.
+const STATUS_LEN_MAX: usize = 80;
+
 /// What a provider says about a request besides its response.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Status {
@@ -60,23 +63,27 @@ impl Status {
     /// Reads a verified event. Where an error has no code tag, its text may begin with the code.
     pub fn parse(event: &Event) -> Result<Self, WireError> {
         expect_kind(event, STATUS_KIND)?;
-        let (leading, rest) = event.content.split_once(':').unwrap_or((&event.content, ""));
-        let leading = ErrorCode::parse(leading.trim());
-        let text = if leading.is_some() { rest } else { &event.content };
-        let kind = match required(event, "status")? {
-            "processing" => StatusKind::Processing,
-            "error" => {
-                let code = value(event, "code").and_then(ErrorCode::parse).or_else(|| leading.clone());
-                StatusKind::Error(code.unwrap_or(ErrorCode::InternalError))
-            }
-            other => StatusKind::Other(printable(other, 80)),
+        let status = printable(required(event, "status")?, STATUS_LEN_MAX);
+        let (kind, text) = match status.as_str() {
+            "processing" => (StatusKind::Processing, event.content.as_str()),
+            "error" => parse_error(event),
+            _ => (StatusKind::Other(status), event.content.as_str()),
         };
         Ok(Self {
             request: request_id(event)?,
             requester: requester(event)?,
             number: parse_optional(event, "req")?,
-            text: printable(text.trim_start(), STATUS_TEXT_LEN_MAX),
+            text: printable(text, STATUS_TEXT_LEN_MAX).trim_start().to_owned(),
             kind,
         })
     }
+}
+
+/// The code of an error, from its tag or the beginning of its text, and the text without it.
+fn parse_error(event: &Event) -> (StatusKind, &str) {
+    let (leading, rest) = event.content.split_once(':').unwrap_or((&event.content, ""));
+    let leading = ErrorCode::parse(leading.trim());
+    let text = if leading.is_some() { rest } else { &event.content };
+    let code = value(event, "code").and_then(ErrorCode::parse).or(leading);
+    (StatusKind::Error(code.unwrap_or(ErrorCode::InternalError)), text)
 }

@@ -330,3 +330,23 @@ fn a_signed_draft_verifies_and_a_nonce_changes_its_id() {
     assert_eq!(event, draft.clone().with_nonce(1).sign(&keys(), Timestamp(5)));
     assert_ne!(event.id, draft.with_nonce(2).sign(&keys(), Timestamp(5)).id);
 }
+
+proptest! {
+    #[test]
+    fn fuzz_targets_hold_on_random_bytes(bytes in proptest::collection::vec(any::<u8>(), 0..200), text in "[-0-9,]{0,9}") {
+        for (_, target) in fuzz::TARGETS {
+            target(&bytes);
+            target(text.as_bytes());
+        }
+    }
+}
+
+#[test]
+fn fuzz_targets_hold_on_every_event_that_is_written_here() {
+    let requests = actions().into_iter().map(|action| request(action).to_draft());
+    for draft in requests.chain(answers().into_iter().map(|answer| response(answer).to_draft())) {
+        fuzz::request(draft.content.as_bytes());
+        fuzz::response(draft.content.as_bytes());
+        fuzz::event(signed(draft).as_json().as_bytes());
+    }
+}

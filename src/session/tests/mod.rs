@@ -6,7 +6,10 @@ mod store;
 
 use std::time::{Duration, Instant};
 
-use crate::session::{AskSession, Failure, Pace, Step, Try};
+use rand::rngs::StdRng;
+use rand::{Rng, RngCore, SeedableRng};
+
+use crate::session::{AskSession, Failure, Pace, Step, Try, fuzz};
 use crate::types::BlobHash;
 use crate::wire::{Answer, ErrorCode, Status, StatusKind};
 
@@ -81,4 +84,17 @@ fn the_first_answer_counts() {
     session.answer(Answer::Deleted(BlobHash::new([1; 32])));
     session.answer(Answer::Deleted(BlobHash::new([2; 32])));
     assert_eq!(session.step(now), Step::Done(Ok(Answer::Deleted(BlobHash::new([1; 32])))));
+}
+
+#[test]
+fn every_conversation_ends_whatever_the_other_side_does() {
+    let start = instant();
+    for seed in 0..2_000 {
+        let mut rng = StdRng::seed_from_u64(seed);
+        let mut script = vec![0; rng.random_range(0..600)];
+        rng.fill_bytes(&mut script);
+        for (_, target) in fuzz::TARGETS {
+            target(&script, start);
+        }
+    }
 }

@@ -1,0 +1,117 @@
+//! What fuzzing calls (`fuzz/`): the bytes are what the other side does, and when.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use crate::session::{FetchOptions, FetchSession, Pace, Step, StoreSend, StoreSession, Try};
+use crate::types::{BlobHash, ChunkIndex, ClientId, Timestamp};
+use crate::wire::{Answer, BlobInfo, Chunk, ChunkSet, ErrorCode, Status, StatusKind};
+
+/// The body of a target. Sessions need a time to begin at; which one makes no difference.
+pub type Target = fn(&[u8], Instant);
+
+/// Every target of this layer: its name in `fuzz/fuzz_targets`, and its body.
+pub const TARGETS: [(&str, Target); 2] = [("session_store", store), ("session_fetch", fetch)];
+
+const HASH: BlobHash = BlobHash::new([7; 32]);
+const WINDOW: u32 = 5;
+/// More steps than a conversation of a few chunks can take.
+const STEP_COUNT_MAX: u32 = 20_000;
+
+/// A store, whatever the provider answers: it ends, and keeps its window.
+pub fn store(script: &[u8], start: Instant) {
+    let total = u32::from(script.first().copied().unwrap_or(0) % 20);
+    let mut session = StoreSession::new((HASH, u64::from(total), total), WINDOW, Pace::default(), 1, start);
+    let mut script = script.chunks_exact(3);
+    let (mut now, mut tries) = (start, 0);
+    for _ in 0..STEP_COUNT_MAX {
+        match session.step(now) {
+            Step::Send(StoreSend::Request(number)) => tries = number.0 + 1,
+            Step::Send(StoreSend::Chunk(index)) => assert!(index.0 < total),
+            Step::Done(_) => return,
+            Step::Wait(until) => {
+                assert!(until > now, "a wait that is over is no wait");
+                let Some(&[what, mask, when]) = script.next() else {
+                    now = until;
+                    continue;
+                };
+                now += Duration::from_millis(u64::from(when) * 16);
+                let to = Try(u32::from(what >> 3) % tries.max(1));
+                match what % 8 {
+                    0 => session.answer(&Answer::Stored(info(total)), to, now),
+                    1..=5 => {
+                        session.answer(
+                            &Answer::Missing { hash: HASH, chunks: missing(mask, total) },
+                            to,
+                            now,
+                        );
+                    }
+                    6 => session.status(&status(StatusKind::Error(ErrorCode::Busy)), now),
+                    _ => session.status(&status(StatusKind::Processing), now),
+                }
+            }
+        }
+        assert!(session.in_flight_count() <= WINDOW);
+    }
+    panic!("the conversation does not end");
+}
+
+/// A fetch, whatever the provider sends: it ends, and what it brings has the right hash.
+pub fn fetch(script: &[u8], start: Instant) {
+    let [total, mode] = [0, 1].map(|at| script.get(at).copied().unwrap_or(0));
+    let total = u32::from(total % 20);
+    let blob: Bytes = (0..total * 2).map(|byte| byte.to_le_bytes()[0]).collect();
+    let hash = BlobHash::of(&blob);
+    let chunk_count = (mode & 2 == 0).then_some(total);
+    let options = FetchOptions { chunk_count, window: WINDOW, takes_ranges: mode & 1 == 0 };
+    let mut session = FetchSession::new(hash, options, Pace::default(), 1, start);
+    let mut script = script.chunks_exact(3);
+    let (mut now, mut tries) = (start, 0);
+    for _ in 0..STEP_COUNT_MAX {
+        match session.step(now) {
+            Step::Send((number, _)) => tries = number.0 + 1,
+            Step::Done(outcome) => return assert!(outcome.is_err() || outcome == Ok(blob)),
+            Step::Wait(until) => {
+                assert!(until > now, "a wait that is over is no wait");
+                let Some(&[what, index, when]) = script.next() else {
+                    now = until;
+                    continue;
+                };
+                now += Duration::from_millis(u64::from(when) * 16);
+                let to = Try(u32::from(what >> 3) % tries.max(1));
+                match what % 8 {
+                    0 => session.answer(&Answer::Available(BlobInfo { hash, ..info(total) }), to, now),
+                    1 => session.status(&status(StatusKind::Error(ErrorCode::Busy)), now),
+                    kind => drop(session.chunk(chunk(&blob, hash, index, total, kind), now)),
+                }
+            }
+        }
+    }
+    panic!("the conversation does not end");
+}
+
+fn info(total: u32) -> BlobInfo {
+    BlobInfo { hash: HASH, size: u64::from(total), chunks: total, expires: Timestamp(1) }
+}
+
+fn missing(mask: u8, total: u32) -> ChunkSet {
+    (0..total + 2).filter(|index| mask.rotate_left(*index) & 1 == 1).map(ChunkIndex).collect()
+}
+
+/// A chunk of two bytes: right, of another blob, wrong, or of another count.
+fn chunk(blob: &Bytes, hash: BlobHash, index: u8, total: u32, kind: u8) -> Chunk {
+    let index = u32::from(index) % total.max(1);
+    let at = (index as usize * 2).min(blob.len());
+    let data = blob.slice(at..(at + 2).min(blob.len()));
+    let hash = if kind == 5 { HASH } else { hash };
+    let data = if kind == 6 { Bytes::from_static(b"no") } else { data };
+    let total = if kind == 7 { total + 1 } else { total };
+    let chunk_hash = Chunk::hash_of(&data);
+    Chunk { hash, index: ChunkIndex(index), total, chunk_hash, expiration: None, direction: None, data }
+}
+
+fn status(kind: StatusKind) -> Status {
+    let (request, requester) = (nostr::EventId::all_zeros(), ClientId::new([0; 32]));
+    Status { request, requester, number: None, kind, text: String::new() }
+}

@@ -1,0 +1,77 @@
+//! What fuzzing calls (`fuzz/`): each function takes any bytes, and panics where a law of this layer is broken.
+//!
+//! The law of every parser: no panic, no more memory than the limits allow, and whatever is accepted is read again as
+//! the same value when it was written.
+
+use std::fmt::Debug;
+
+use nostr::{Event, JsonUtil, Keys};
+
+use crate::types::{ProviderId, Timestamp};
+use crate::wire::{
+    Announcement, Chunk, ChunkSet, Draft, REQUEST_KIND, RESPONSE_KIND, Request, Response, Status, Upload,
+    WireError, tags,
+};
+
+/// The body of a target.
+pub type Target = fn(&[u8]);
+
+/// Every target of this layer: its name in `fuzz/fuzz_targets`, and its body.
+pub const TARGETS: [(&str, Target); 4] = [
+    ("wire_event", event),
+    ("wire_request", request),
+    ("wire_response", response),
+    ("wire_chunk_set", chunk_set),
+];
+
+/// An event's JSON, as a relay brings it; read as every kind.
+pub fn event(bytes: &[u8]) {
+    let Ok(event) = Event::from_json(bytes) else { return };
+    round_trip(Announcement::parse(&event), Announcement::to_draft, Announcement::parse);
+    round_trip(Request::parse(&event), Request::to_draft, Request::parse);
+    round_trip(Response::parse(&event), Response::to_draft, Response::parse);
+    round_trip(Chunk::parse(&event), Chunk::to_draft, Chunk::parse);
+    round_trip(Upload::parse(&event), Upload::to_draft, Upload::parse);
+    round_trip(Status::parse(&event), Status::to_draft, Status::parse);
+}
+
+/// The content of a request.
+pub fn request(bytes: &[u8]) {
+    let Ok(content) = str::from_utf8(bytes) else { return };
+    let address = tags::address(ProviderId::new([1; 32]));
+    let tags = vec![tags::tag(["a", &address])];
+    let draft = Draft { kind: REQUEST_KIND, content: content.to_owned(), tags };
+    round_trip(Request::parse(&sign(draft)), Request::to_draft, Request::parse);
+}
+
+/// The content of a response.
+pub fn response(bytes: &[u8]) {
+    let Ok(content) = str::from_utf8(bytes) else { return };
+    let id = "01".repeat(32);
+    let tags = vec![tags::tag(["e", &id]), tags::tag(["p", &id])];
+    let draft = Draft { kind: RESPONSE_KIND, content: content.to_owned(), tags };
+    round_trip(Response::parse(&sign(draft)), Response::to_draft, Response::parse);
+}
+
+/// The text of a chunk set; it has one spelling only.
+pub fn chunk_set(bytes: &[u8]) {
+    let Ok(text) = str::from_utf8(bytes) else { return };
+    let Ok(set) = ChunkSet::parse(text) else { return };
+    assert_eq!(set.to_string(), text);
+    assert_eq!(set.iter().collect::<ChunkSet>(), set);
+}
+
+fn round_trip<T: Debug + PartialEq>(
+    parsed: Result<T, WireError>,
+    to_draft: fn(&T) -> Draft,
+    parse: fn(&Event) -> Result<T, WireError>,
+) {
+    let Ok(value) = parsed else { return };
+    let again = parse(&sign(to_draft(&value)));
+    assert_eq!(again.expect("what was read is written in a form that can be read"), value);
+}
+
+fn sign(draft: Draft) -> Event {
+    let keys = Keys::parse("0101010101010101010101010101010101010101010101010101010101010101");
+    draft.sign(&keys.expect("a number below the order of the curve is a key"), Timestamp(1))
+}
