@@ -24,6 +24,7 @@ mod open_vault;
 mod opened;
 mod settings;
 mod snapshots;
+mod verify;
 
 pub use chain::RecordFault;
 pub use error::{ResolveError, VaultError};
@@ -34,6 +35,7 @@ pub use lookup::PackEntry;
 pub use manifest::Imported;
 pub use open_vault::Vault;
 pub use settings::{KnownProvider, Settings};
+pub use verify::{ChainReport, ItemCounts, VerifyReport};
 
 #[cfg(test)]
 mod tests;

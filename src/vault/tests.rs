@@ -1,7 +1,12 @@
 //! Laws of the vault as a whole, and what they are tried with.
 
 mod append;
+mod crash;
+mod heads;
 mod homes;
+mod import;
+mod law;
+mod tamper;
 
 use std::fmt::Write as _;
 use std::fs;
@@ -38,6 +43,18 @@ fn reopen(folder: &TempDir) -> Result<Vault, VaultError> {
 
 fn log_path(home: &Path, device: crate::types::DeviceId) -> PathBuf {
     home.join("manifest").join(format!("{device}.log"))
+}
+
+fn copy_folder(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        if entry.path().is_dir() {
+            copy_folder(&entry.path(), &to.join(entry.file_name()));
+        } else {
+            fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+        }
+    }
 }
 
 fn tag(number: u8) -> Tag {
@@ -127,7 +144,7 @@ fn everything(vault: &Vault, below: u8) -> String {
         writeln!(text, "{number}: {segments:?} {keys:?} {pack:?} {mask:?} {list:?} {page:?} {needs:?}")
             .unwrap();
     }
-    let packs = vault.packs_after(None, 1_000).unwrap();
+    let packs: std::collections::BTreeSet<_> = vault.packs_after(None, 1_000).unwrap().into_iter().collect();
     let (snapshots, ends) = (vault.snapshots().unwrap(), vault.chain_ends());
     let providers = vault.providers_with_history().unwrap();
     writeln!(text, "{packs:?}\n{snapshots:?}\n{providers:?}\n{ends:?}").unwrap();
