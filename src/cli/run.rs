@@ -9,7 +9,7 @@ use crate::cli::args::{Cli, Command};
 use crate::cli::context::Context;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
-use crate::cli::{get, ls, plain, providers, put, recover, relay, signal};
+use crate::cli::{get, init, ls, manifest, plain, providers, put, recover, relay, signal};
 
 /// How long work on blocking threads is waited for at the end.
 const RUNTIME_GRACE: Duration = Duration::from_millis(500);
@@ -54,6 +54,8 @@ async fn dispatch(command: Command, context: &Context) -> Result<Exit, CliError>
 
 async fn run_command(command: &Command, context: &Context) -> Result<Exit, CliError> {
     match command {
+        Command::Init(args) => init::run(args, context),
+        Command::Manifest(args) => manifest::run(args, context),
         Command::Put(args) => put::run(args, context).await,
         Command::Get(args) => get::run(args, context).await,
         Command::Ls(args) => ls::run(args, context),

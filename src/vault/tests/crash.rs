@@ -72,7 +72,7 @@ fn an_append_torn_at_any_byte_is_undone_or_kept_by_whole_records() {
     for appends_before in [0, 2] {
         let append = Append::observe(appends_before);
         let (old, new) = (append.old.len(), append.new.len());
-        let step = (new - old) / 12 + 1;
+        let step = (new - old) / 8 + 1;
         for len in (old..new).step_by(step).chain([new - 1, new]) {
             let written = append.new[..len].to_vec();
             let catalog = append.before.join("catalog.redb").exists().then_some(append.before.as_path());
