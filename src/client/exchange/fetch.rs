@@ -33,8 +33,10 @@ impl Exchange {
     ) -> Result<(Bytes, Option<Timestamp>), ExchangeError> {
         let link = self.link(provider)?;
         let window_bytes = u64::from(link.options().chunk_window) * CHUNK_LEN;
-        let _admission = self.admit(len.unwrap_or(window_bytes), &link).await;
-        let fetched = run(&link, hash, len).await?;
+        let admission = self.admit(len.unwrap_or(window_bytes), &link).await;
+        let outcome = run(&link, hash, len).await;
+        admission.end(&outcome);
+        let fetched = outcome?;
         self.count_fetched(fetched.0.len() as u64);
         Ok(fetched)
     }

@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use nostr::Keys;
-use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::client::ProviderTerms;
-use crate::client::exchange::link::{Link, units};
+use crate::client::exchange::link::Link;
+use crate::client::exchange::window::{Pass, Window};
 use crate::client::exchange::{ExchangeError, ExchangeOptions};
 use crate::env::Env;
 use crate::transport::Carrier;
@@ -25,22 +25,37 @@ struct Inner {
     env: Env,
     options: ExchangeOptions,
     links: Mutex<BTreeMap<ProviderId, Arc<Link>>>,
-    /// Room for bytes under way everywhere, in units of a chunk.
-    window: Semaphore,
+    /// Room for bytes under way everywhere.
+    window: Arc<Window>,
     stored_len: AtomicU64,
     fetched_len: AtomicU64,
 }
 
 /// Room for an exchange's bytes, at its provider and in all; given back when dropped.
-pub(super) struct Admission<'a> {
-    _provider: SemaphorePermit<'a>,
-    _total: SemaphorePermit<'a>,
+pub(super) struct Admission {
+    provider: Pass,
+    total: Pass,
+}
+
+impl Admission {
+    /// Gives the room back; the windows learn from how the exchange went.
+    pub(super) fn end<T>(self, outcome: &Result<T, ExchangeError>) {
+        match outcome {
+            Ok(_) => {
+                self.provider.succeeded();
+                self.total.succeeded();
+            }
+            // One provider's silence says nothing about the way to the others.
+            Err(ExchangeError::Silent { .. }) => self.provider.unanswered(),
+            Err(_) => {}
+        }
+    }
 }
 
 impl Exchange {
     /// An exchange over this carrier, with no providers yet.
     pub fn new(carrier: Arc<dyn Carrier>, options: ExchangeOptions, env: Env) -> Self {
-        let window = Semaphore::new(units(options.total_window_bytes));
+        let window = Window::new(options.total_window_bytes);
         let (links, stored_len, fetched_len) = Default::default();
         Self { inner: Arc::new(Inner { carrier, env, options, links, window, stored_len, fetched_len }) }
     }
@@ -87,14 +102,13 @@ impl Exchange {
         self.links().get(&provider).cloned().ok_or(ExchangeError::Unknown { provider })
     }
 
-    /// Waits for room for `bytes` under way. First at the provider: a slow one must not hold what others could use.
-    pub(super) async fn admit<'a>(&'a self, bytes: u64, link: &'a Link) -> Admission<'a> {
-        let room = link.units(bytes);
-        let never_closed = "the window is never closed";
-        Admission {
-            _provider: link.window.acquire_many(room).await.expect(never_closed),
-            _total: self.inner.window.acquire_many(room).await.expect(never_closed),
-        }
+    /// Waits for room for `len` bytes. First at the provider: a slow one must not hold what others could use.
+    pub(super) async fn admit(&self, len: u64, link: &Link) -> Admission {
+        let mut provider = link.window.enter(len).await;
+        let total = self.inner.window.enter(len).await;
+        // Waiting for the others is not the provider's slowness.
+        provider.begin_now();
+        Admission { provider, total }
     }
 
     fn links(&self) -> MutexGuard<'_, BTreeMap<ProviderId, Arc<Link>>> {

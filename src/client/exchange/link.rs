@@ -4,21 +4,24 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use nostr::{Event, Filter, Keys, Kind, PublicKey, RelayUrl};
-use tokio::sync::{OnceCell, Semaphore};
+use tokio::sync::OnceCell;
 use tokio::task::JoinSet;
 
 use crate::client::ProviderTerms;
 use crate::client::exchange::switch::Switch;
+use crate::client::exchange::window::Window;
 use crate::client::exchange::{ExchangeError, ExchangeOptions};
 use crate::env::Env;
 use crate::session::Pace;
 use crate::transport::{Carrier, Route, Subscription, TransportError};
 use crate::types::ProviderId;
-use crate::types::limits::{CHUNK_LEN, EVENT_LEN_MAX};
+use crate::types::limits::EVENT_LEN_MAX;
 use crate::wire::{Action, CHUNK_KIND, Draft, RESPONSE_KIND, Request, RequestNumber, STATUS_KIND};
 
-/// Shortest wait before a retry: less is not worth an event.
+/// Shortest wait before a first retry: less is not worth an event.
 const RETRY_MIN: Duration = Duration::from_millis(500);
+/// Longest wait before a first retry: on a narrow line answers wait behind much else.
+const RETRY_MAX: Duration = Duration::from_secs(10);
 /// A retry waits for so many times what exchanges with this provider usually take.
 const RETRY_LATENCIES: u32 = 4;
 
@@ -27,8 +30,8 @@ pub(super) struct Link {
     pub(super) id: ProviderId,
     pub(super) terms: ProviderTerms,
     pub(super) switch: Arc<Switch>,
-    /// Room for bytes under way, in units of a chunk.
-    pub(super) window: Semaphore,
+    /// Room for bytes under way.
+    pub(super) window: Arc<Window>,
     keys: Keys,
     carrier: Arc<dyn Carrier>,
     env: Env,
@@ -60,7 +63,7 @@ impl Link {
             id: terms.id,
             terms,
             switch: Arc::default(),
-            window: Semaphore::new(units(options.provider_window_bytes)),
+            window: Window::new(options.provider_window_bytes),
             keys,
             carrier,
             env,
@@ -115,10 +118,10 @@ impl Link {
     pub(super) fn pace(&self, event_len: usize) -> Pace {
         let usual = Pace::default();
         let latency = self.way().latency.map_or(usual.retry_first, |latency| latency * RETRY_LATENCIES);
-        let retry_first = latency.clamp(RETRY_MIN, usual.retry_max);
+        let retry_first = latency.clamp(RETRY_MIN, RETRY_MAX);
         let stall_timeout = self.options.stall_timeout;
         if event_len <= EVENT_LEN_MAX {
-            return Pace { retry_first, retry_max: usual.retry_max, stall_timeout };
+            return Pace { retry_first, retry_max: usual.retry_max.max(retry_first), stall_timeout };
         }
         // A whole blob in one event takes its time on a slow line, and each retry moves all of it again.
         let slow = Duration::from_millis(event_len as u64 / 256);
@@ -135,12 +138,6 @@ impl Link {
     /// A random number, for nonces, request numbers and the jitter of retries.
     pub(super) fn random(&self) -> u64 {
         u64::from_le_bytes(self.env.random_bytes())
-    }
-
-    /// Room for bytes under way at this provider: never more than all of it.
-    pub(super) fn units(&self, bytes: u64) -> u32 {
-        let most = units(self.options.provider_window_bytes.min(self.options.total_window_bytes));
-        u32::try_from(units(bytes).min(most)).unwrap_or(u32::MAX)
     }
 
     /// The settings of the exchange.
@@ -183,9 +180,4 @@ async fn read_all(subscription: &mut Subscription, switch: &Switch, way: &Mutex<
             way.lock().unwrap_or_else(PoisonError::into_inner).heard_on = Some(incoming.relay);
         }
     }
-}
-
-/// Room for so many bytes, in units of a chunk.
-pub(super) fn units(bytes: u64) -> usize {
-    usize::try_from(bytes.div_ceil(CHUNK_LEN)).unwrap_or(usize::MAX).clamp(1, Semaphore::MAX_PERMITS)
 }

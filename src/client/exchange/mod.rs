@@ -5,6 +5,7 @@
 //! | `handle` | [`Exchange`]: the providers that were added, and the window over all of them |
 //! | `options`, `error` | what can be set, what can go wrong |
 //! | `link` | one provider: its key pair, its window, how fast it is, which relay it was heard on |
+//! | `window` | how many bytes are under way |
 //! | `switch` | which conversation an incoming event belongs to |
 //! | `drive` | one session and one link, until the session is done |
 //! | `store`, `fetch`, `batch` | the operations |
@@ -20,6 +21,7 @@ mod store;
 mod switch;
 #[cfg(test)]
 mod tests;
+mod window;
 
 pub use error::ExchangeError;
 pub use handle::Exchange;

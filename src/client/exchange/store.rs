@@ -41,12 +41,12 @@ impl Exchange {
         let admission = self.admit(len, &link).await;
         let is_chunked = len > CHUNK_LEN && link.terms.speaks(Extension::Chunked);
         let outcome = if is_chunked {
-            store_chunked(&link, hash, &blob, &options).await?
+            store_chunked(&link, hash, &blob, &options).await
         } else {
-            store_inline(&link, hash, blob, &options).await?
+            store_inline(&link, hash, blob, &options).await
         };
-        drop(admission);
-        let Outcome { output: info, response } = outcome;
+        admission.end(&outcome);
+        let Outcome { output: info, response } = outcome?;
         let event_id = response.ok_or(ExchangeError::Corrupt { provider, hash })?;
         self.count_stored(len);
         Ok(Receipt { provider, hash, size: info.size, expires: info.expires, event_id })
