@@ -124,3 +124,26 @@ impl Directory {
 fn announcements() -> Filter {
     Filter::new().kind(Kind::from_u16(ANNOUNCEMENT_KIND)).identifier(SERVICE).limit(DIRECTORY_COUNT_MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn directory_of_a_crowd_is_bounded_and_still_learns_of_those_it_has() {
+        let terms = |number: usize, at| {
+            let mut id = [0; 32];
+            id[..8].copy_from_slice(&number.to_le_bytes());
+            ProviderTerms { announced_at: Timestamp(at), ..ProviderTerms::base(ProviderId::new(id)) }
+        };
+        let mut directory = Directory::default();
+        for number in 0..DIRECTORY_COUNT_MAX + 100 {
+            directory.learn(terms(number, 1));
+        }
+        directory.learn(terms(7, 2));
+        directory.learn(terms(8, 0));
+        assert_eq!(directory.providers.len(), DIRECTORY_COUNT_MAX);
+        assert_eq!(directory.providers[&terms(7, 0).id].announced_at, Timestamp(2));
+        assert_eq!(directory.providers[&terms(8, 0).id].announced_at, Timestamp(1));
+    }
+}

@@ -6,7 +6,10 @@ use bytes::Bytes;
 use nostr::{Event, EventId, JsonUtil, Keys, RelayUrl};
 use proptest::prelude::*;
 
-use crate::types::limits::{BATCH_COUNT_MAX, BLOB_LEN_MAX, CHUNK_LEN, EVENT_LEN_MAX};
+use crate::types::limits::{
+    BATCH_COUNT_MAX, BLOB_LEN_MAX, CHUNK_LEN, EVENT_LEN_MAX, EXTENSION_COUNT_MAX, RELAY_COUNT_MAX,
+    REQUEST_LEN_MAX, TAG_COUNT_MAX,
+};
 use crate::types::{BlobHash, ChunkIndex, ClientId, ProviderId, Timestamp};
 use crate::wire::*;
 
@@ -290,6 +293,37 @@ fn largest_batches_chunks_and_pages_fit_the_events_of_every_relay() {
         let event = signed(draft);
         assert!(event.as_json().len() < EVENT_LEN_MAX, "kind {}", event.kind);
     }
+}
+
+#[test]
+fn event_with_more_tags_than_are_read_is_refused() {
+    let address = tags::address(ProviderId::new([1; 32]));
+    let content = format!(r#"{{"action":"delete","hash":"{}"}}"#, "ab".repeat(32));
+    let with_tags = |count: usize| {
+        let mut all: Vec<&[&str]> = vec![&["t", "x"]; count - 2];
+        let address = ["a", address.as_str()];
+        all.push(&address);
+        // Signing adds one more, the nonce.
+        Request::parse(&raw(REQUEST_KIND, &content, &all))
+    };
+    assert!(with_tags(TAG_COUNT_MAX).is_ok());
+    assert!(matches!(with_tags(TAG_COUNT_MAX + 1), Err(WireError::TooMuch { what: "number of tags", .. })));
+}
+
+#[test]
+fn relays_and_extensions_beyond_their_limits_are_not_read() {
+    let urls: Vec<String> = (0..40).map(|number| format!("ws://127.0.0.1:{}", 1000 + number)).collect();
+    let relays: Vec<&str> = std::iter::once("relays").chain(urls.iter().map(String::as_str)).collect();
+    let mut all: Vec<&[&str]> = vec![&["ext", "x"]; EXTENSION_COUNT_MAX];
+    all.extend([&["d", SERVICE][..], &["ext", "stat"], &relays]);
+    let announcement = Announcement::parse(&raw(ANNOUNCEMENT_KIND, "", &all)).unwrap();
+    assert_eq!((announcement.relays.len(), announcement.extensions.len()), (RELAY_COUNT_MAX, 0));
+}
+
+#[test]
+fn request_beyond_any_blob_is_refused_before_it_is_parsed() {
+    let content = "x".repeat(REQUEST_LEN_MAX + 1);
+    assert_eq!(parse_request(&content).unwrap_err().code(), ErrorCode::FileTooLarge);
 }
 
 #[test]

@@ -236,6 +236,17 @@ async fn flood_of_answers_from_a_provider_does_not_keep_a_conversation_alive() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn list_without_an_end_is_cut_and_one_that_goes_round_is_a_lie() {
+    let hub = Hub::new("relay", 1);
+    let provider = Model::start(1, false, Manner::Endless, hub.carrier()).await;
+    let exchange = exchange(&hub, &[&provider]).await;
+    assert_eq!(exchange.list(provider.id(), 100).await.unwrap().len(), 100);
+    // After the last hash that begins with ff it names the same one again.
+    let error = exchange.list(provider.id(), usize::MAX).await.unwrap_err();
+    assert!(matches!(error, ExchangeError::Corrupt { .. }), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn directory_takes_each_providers_newest_announcement() {
     let hub = Hub::new("relay", 1);
     let carrier = hub.carrier();
