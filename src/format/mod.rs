@@ -9,6 +9,7 @@ pub mod chain;
 pub mod codec;
 pub mod compress;
 pub mod content;
+pub mod fuzz;
 pub mod head;
 pub mod manifest;
 pub mod pack;

@@ -1,0 +1,6 @@
+//! Unpacks, and packs.
+#![no_main]
+use blobdvm::format::fuzz;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| fuzz::packed(bytes));
