@@ -1,3 +1,5 @@
+//! Laws of the code: published cases, and every pattern of loss.
+
 use proptest::prelude::*;
 use rand::rngs::StdRng;
 use rand::{RngCore, SeedableRng};

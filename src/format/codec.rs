@@ -217,11 +217,11 @@ impl<'a> Reader<'a> {
         Ok(items)
     }
 
-    /// Takes one byte that must be a version this program knows.
-    pub fn version(&mut self, known: u8) -> Result<(), FormatError> {
+    /// Takes one byte that must be the version of `what` that this program knows.
+    pub fn version(&mut self, known: u8, what: &'static str) -> Result<(), FormatError> {
         match self.u8()? {
             found if found == known => Ok(()),
-            found => Err(FormatError::UnknownVersion { what: self.what, found, known }),
+            found => Err(FormatError::UnknownVersion { what, found, known }),
         }
     }
 }

@@ -257,7 +257,7 @@ impl Encoding for Head {
     }
 
     fn read(input: &mut Reader<'_>) -> Result<Self, FormatError> {
-        input.version(HEAD_VERSION)?;
+        input.version(HEAD_VERSION, "a head")?;
         let device = DeviceId::read(input)?;
         let class = DeviceClass::read(input)?;
         let key = PublicKey::read(input)?;
@@ -368,7 +368,7 @@ impl Encoding for RunIndex {
     }
 
     fn read(input: &mut Reader<'_>) -> Result<Self, FormatError> {
-        input.version(INDEX_VERSION)?;
+        input.version(INDEX_VERSION, "a run's index")?;
         let providers = input.list(PROVIDER_COUNT_MAX, "providers of a run's index")?;
         let packs = input.list(RUN_PACK_COUNT_MAX, "packs of a run's index")?;
         let index = Self { providers, packs };

@@ -167,7 +167,7 @@ impl Record {
     /// Takes one record off the front of a chain.
     pub fn read(chain: &mut Reader<'_>) -> Result<Self, FormatError> {
         let start = chain.rest();
-        chain.version(RECORD_VERSION)?;
+        chain.version(RECORD_VERSION, "a record")?;
         let layer = match chain.u8()? {
             1 => Layer::Placement,
             2 => Layer::Content,
@@ -247,7 +247,7 @@ impl Record {
 /// Reads the items of an opened body: version, flag byte, count, items.
 pub(super) fn read_body<T: Item>(plain: &[u8]) -> Result<Vec<T>, FormatError> {
     let mut input = Reader::new(plain, "a record's body");
-    input.version(BODY_VERSION)?;
+    input.version(BODY_VERSION, "a record's body")?;
     let packed = input.rest();
     let items = compress::unpack(packed, RECORD_BODY_LEN_MAX, "a record's body")?;
     let mut input = Reader::new(&items, "a record's body");

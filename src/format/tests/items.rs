@@ -1,3 +1,5 @@
+//! Items of records: one encoding each, and what no writer may write.
+
 use proptest::prelude::*;
 
 use super::sample::{Sample, bytes, keys};

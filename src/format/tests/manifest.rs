@@ -1,3 +1,5 @@
+//! Records, chains, heads and runs.
+
 use proptest::prelude::*;
 
 use super::sample::{Sample, bytes, device, keys, rng};

@@ -1,3 +1,5 @@
+//! Packs and shards.
+
 use bytes::Bytes;
 use proptest::prelude::*;
 

@@ -1,3 +1,5 @@
+//! Segments: cutting, packing, sealing.
+
 use std::borrow::Cow;
 
 use proptest::prelude::*;
