@@ -19,7 +19,7 @@
 //! | [`store`] | a provider's durable blobs and claims | types env |
 //! | `relay` | the embedded relay | types wire |
 //! | [`vault`] | identity, manifest on disk, catalog | types crypt format env |
-//! | `provider` | admission, retention, eviction, serving, announcing | types wire session env transport store |
+//! | [`provider`] | admission, retention, eviction, serving, announcing | types wire session env transport store |
 //! | [`client`] | discovery, placement, put, get, recover | all above but relay, store and provider |
 //! | `testing` | a whole network in one process, and faults for it | anything above |
 //! | [`cli`] | one file for each command; output, progress, exit codes | anything above |
@@ -58,6 +58,7 @@ pub mod crypt;
 pub mod env;
 pub mod erasure;
 pub mod format;
+pub mod provider;
 pub mod relay;
 pub mod session;
 pub mod store;

@@ -12,6 +12,7 @@
 //! | [`store`] | client: a blob goes to a provider in chunks (extension `chunked`) |
 //! | [`fetch`] | client: a blob comes from a provider |
 //! | [`ask`] | client: one request, one answer |
+//! | [`reassembly`] | provider: chunks come together to a blob |
 
 pub mod ask;
 pub mod chunking;
@@ -19,6 +20,7 @@ pub mod fetch;
 pub mod fuzz;
 pub mod pace;
 pub mod patience;
+pub mod reassembly;
 pub mod step;
 pub mod store;
 #[cfg(test)]
@@ -28,5 +30,6 @@ pub use ask::AskSession;
 pub use fetch::{FetchOptions, FetchSession};
 pub use pace::Pace;
 pub use patience::Patience;
+pub use reassembly::{BeginError, Begun, Reassembly, ReassemblyLimits, UploadKey};
 pub use step::{Failure, Step, Try};
 pub use store::{StoreSend, StoreSession};

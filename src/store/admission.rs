@@ -96,13 +96,36 @@ impl BlobStore {
         changing: &mut Changing<'_>,
         hash: BlobHash,
         promise: &Promise,
-    ) -> Option<Claim> {
-        let len = changing.index().blob(&hash).filter(|blob| !blob.damaged)?.len;
-        let need = self.need(changing, hash, len, promise).ok()?;
-        if need > self.options.quota.saturating_sub(changing.index().used()) {
-            return None;
+    ) -> Result<Claim, StoreError> {
+        let blob = changing.index().blob(&hash).filter(|blob| !blob.damaged);
+        let len = blob.ok_or(StoreError::NotFound { hash })?.len;
+        let need = self.need(changing, hash, len, promise)?;
+        let free = self.options.quota.saturating_sub(changing.index().used());
+        if need > free {
+            return Err(StoreError::Full { need, free });
         }
-        record_claim(changing, hash, len, promise).ok()
+        record_claim(changing, hash, len, promise)
+    }
+
+    /// Whether a blob of `len` bytes would be taken now, without setting room aside.
+    ///
+    /// # Errors
+    /// As [`BlobStore::put`].
+    pub fn would_take(&self, hash: BlobHash, len: u64, promise: &Promise) -> Result<(), StoreError> {
+        let now = self.observe();
+        let (outcome, _) = self.ledger.change(|changing| {
+            check_order(changing, hash, promise)?;
+            let need = self.need(changing, hash, len, promise)?;
+            let index = changing.index();
+            let mut free = self.options.quota.saturating_sub(index.used());
+            let mut lapsed = index.lapsed(now);
+            while free < need {
+                let Some((_, freed)) = lapsed.next() else { return Err(StoreError::Full { need, free }) };
+                free = free.saturating_add(freed);
+            }
+            Ok(())
+        });
+        outcome
     }
 }
 

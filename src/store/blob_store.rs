@@ -203,6 +203,11 @@ impl BlobStore {
         })
     }
 
+    /// Whether a blob is here and known to be damaged.
+    pub fn is_damaged(&self, hash: &BlobHash) -> bool {
+        self.ledger.read(|index| index.blob(hash).is_some_and(|blob| blob.damaged))
+    }
+
     /// The claim of `client` on a blob; `None` if there is none, or the blob is known to be damaged.
     pub fn claim(&self, client: &ClientId, hash: &BlobHash) -> Option<Claim> {
         self.observe();
@@ -218,20 +223,22 @@ impl BlobStore {
         self.ledger.read(|index| index.claims_after(client, after).take(count).collect())
     }
 
-    /// Extends claims, or adds them, on blobs that are here; `None` for each that is not. Durable when this returns.
+    /// Extends claims, or adds them, on blobs that are here. Durable when this returns.
     ///
     /// # Errors
-    /// [`StoreError::Busy`] or [`StoreError::Disk`] for all of them.
-    pub fn renew(&self, hashes: &[BlobHash], promise: &Promise) -> Result<Vec<Option<Claim>>, StoreError> {
+    /// Outer: [`StoreError::Disk`]. For each blob: [`StoreError::NotFound`], [`StoreError::Full`],
+    /// [`StoreError::TooManyClaims`], [`StoreError::Stale`], [`StoreError::Busy`].
+    pub fn renew(
+        &self,
+        hashes: &[BlobHash],
+        promise: &Promise,
+    ) -> Result<Vec<Result<Claim, StoreError>>, StoreError> {
         self.observe();
-        let (renewed, ticket) = self.ledger.change(|changing| {
-            if !changing.has_room() {
-                return Err(StoreError::Busy);
-            }
-            Ok(hashes.iter().map(|hash| self.renew_one(changing, *hash, promise)).collect())
-        });
+        let (renewed, ticket) = self
+            .ledger
+            .change(|changing| hashes.iter().map(|hash| self.renew_one(changing, *hash, promise)).collect());
         self.ledger.commit(ticket)?;
-        renewed
+        Ok(renewed)
     }
 
     /// Drops the claims of `client`; a blob's bytes go with the last claim. Durable when this returns.

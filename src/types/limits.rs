@@ -167,3 +167,30 @@ pub const CHAIN_COUNT_MAX: usize = CONTINUES_COUNT_MAX;
 pub const LISTED_COUNT_MAX: usize = 1_000_000;
 /// Blobs of a head's lengths that a recovery tries at one provider.
 pub const HEAD_TRIAL_COUNT_MAX: usize = 1_024;
+
+/// Bytes of all blobs that clients are uploading to a provider in chunks.
+pub const UPLOADS_LEN_MAX: u64 = 64 * 1024 * 1024;
+/// Uploads in chunks at once.
+pub const UPLOAD_COUNT_MAX: usize = 1_024;
+/// Bytes of the blobs that one client is uploading in chunks.
+pub const CLIENT_UPLOADS_LEN_MAX: u64 = 24 * 1024 * 1024;
+/// Uploads in chunks of one client at once.
+pub const CLIENT_UPLOAD_COUNT_MAX: usize = 256;
+/// An upload that receives nothing for so long is dropped.
+pub const UPLOAD_REST_MAX: Duration = Duration::from_secs(60);
+/// An upload that is not complete after so long is dropped.
+pub const UPLOAD_AGE_MAX: Duration = Duration::from_secs(600);
+/// Requests that a provider works on at once.
+pub const JOB_COUNT_MAX: usize = 512;
+/// Requests of one client that a provider works on at once.
+pub const CLIENT_JOB_COUNT_MAX: usize = 128;
+/// Content of all requests that a provider works on at once.
+pub const JOBS_LEN_MAX: usize = 48 * 1024 * 1024;
+/// Bytes of blobs that a provider holds in memory to send them.
+pub const READ_LEN_MAX: u64 = 32 * 1024 * 1024;
+/// Bytes of blobs that one request makes a provider send.
+pub const SEND_LEN_MAX: u64 = 64 * 1024 * 1024;
+/// Errors and small answers that wait for a slow relay; more are not sent, and their requests come again.
+pub const REPLY_QUEUE_COUNT_MAX: usize = 1_024;
+/// Answers to deletes that a provider remembers, so that a repeated one is not told that nothing is there.
+pub const REMEMBERED_ANSWER_COUNT_MAX: usize = 1_024;

@@ -81,8 +81,8 @@ fn take(
         Step::Renew(client, bytes) => {
             let hash = BlobHash::of(&blob(bytes));
             model.unsure = Some((client, hash));
-            let renewed = store.renew(&[hash], &promise(client, now, number, expires))?;
-            model.claims.insert((client, hash), renewed[0].map(|claim| claim.expires));
+            let renewed = store.renew(&[hash], &promise(client, now, number, expires))?.remove(0)?;
+            model.claims.insert((client, hash), Some(renewed.expires));
         }
         Step::Delete(client, bytes) => {
             let hash = BlobHash::of(&blob(bytes));

@@ -1,0 +1,65 @@
+//! The announcement: at the start, from time to time, and to every relay that comes back.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use nostr::RelayUrl;
+use tracing::{info, warn};
+
+use crate::provider::server::Server;
+use crate::types::limits::CHUNK_LEN;
+use crate::wire::{Announcement, Extension};
+
+/// How long relays have to say that they took it.
+const DEADLINE: Duration = Duration::from_secs(5);
+
+impl Server {
+    /// What this provider announces.
+    pub(super) fn announcement(&self) -> Announcement {
+        Announcement {
+            name: self.options.name.clone(),
+            about: self.options.about.clone(),
+            max_file_size: self.options.max_file_size,
+            chunk_size: CHUNK_LEN,
+            retention: self.options.retention,
+            extensions: Extension::ALL.into(),
+            documentation: String::new(),
+            relays: self.carrier.relays(),
+        }
+    }
+
+    /// Announces this provider; the relays that took the announcement.
+    pub(super) async fn announce(&self) -> BTreeSet<RelayUrl> {
+        let event = self.announcement().to_draft().sign(&self.keys, self.env.now());
+        let mut announced = BTreeSet::new();
+        for (relay, outcome) in self.carrier.publish_acknowledged(event, DEADLINE).await {
+            match outcome {
+                Ok(()) => {
+                    info!(%relay, "announced");
+                    announced.insert(relay);
+                }
+                Err(why) => warn!(%relay, why, "announcement not taken"),
+            }
+        }
+        announced
+    }
+
+    /// Announces this provider again when a relay has come back, when one did not take it, and when it is time.
+    pub(super) async fn keep_announcing(&self, mut announced: BTreeSet<RelayUrl>) {
+        const LOOK_EVERY: Duration = Duration::from_secs(2);
+        const TRY_AGAIN_AFTER: Duration = Duration::from_secs(60);
+        let mut connected: BTreeSet<_> = self.carrier.connected().into_iter().collect();
+        let mut announced_at = tokio::time::Instant::now();
+        loop {
+            tokio::time::sleep(LOOK_EVERY).await;
+            let before = std::mem::replace(&mut connected, self.carrier.connected().into_iter().collect());
+            let is_back = !connected.is_subset(&before);
+            let every =
+                if connected.is_subset(&announced) { self.options.announce_every } else { TRY_AGAIN_AFTER };
+            if is_back || announced_at.elapsed() >= every {
+                announced = self.announce().await;
+                announced_at = tokio::time::Instant::now();
+            }
+        }
+    }
+}

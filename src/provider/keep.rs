@@ -1,0 +1,254 @@
+//! Store, delete, renew, stat, list: what clients do with their claims.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::task::JoinSet;
+
+use crate::provider::caller::{Caller, Outcome, Refusal};
+use crate::provider::gate::Pass;
+use crate::provider::memory::Begin;
+use crate::provider::server::{Server, lock, monotonic};
+use crate::session::{BeginError, Begun, UploadKey, chunking};
+use crate::store::{self, AtRest, StoreError};
+use crate::types::limits::BATCH_COUNT_MAX;
+use crate::types::{BlobHash, Timestamp};
+use crate::wire::{Answer, BlobInfo, Claim, ErrorCode, Hashes, ItemsOf, Promise, Store, StoreBody};
+
+/// Inline stores from this length on are told that the provider is at it.
+const LARGE_STORE_LEN: usize = 1024 * 1024;
+
+/// What an upload is for.
+#[derive(Debug, Clone)]
+pub(super) struct Wish {
+    caller: Caller,
+    promise: store::Promise,
+    at_rest: AtRest,
+    quiet: bool,
+}
+
+impl Server {
+    /// Keeps a blob that came inside its request, echoes its chunks unless told not to.
+    pub(super) async fn store_inline(
+        self: &Arc<Self>,
+        store: Store,
+        caller: &Caller,
+        pass: &Pass,
+    ) -> Outcome {
+        let StoreBody::Inline(blob) = store.body else {
+            return Err(Refusal::new(ErrorCode::InvalidRequest, "chunks belong to a request of their own"));
+        };
+        self.check_size(blob.len() as u64)?;
+        if blob.len() >= LARGE_STORE_LEN {
+            self.send(caller.processing(), &caller.relay).await;
+        }
+        let promise = self.promise(caller, store.retention);
+        let at_rest = at_rest(store.encrypt);
+        let kept = blob.clone();
+        let claim = self
+            .off_thread(move |server| Ok(server.store.put(BlobHash::of(&kept), &kept, promise, at_rest)?))
+            .await?;
+        if !store.quiet {
+            self.echo(&claim, blob, caller, pass).await?;
+        }
+        Ok(Answer::Stored(info(&claim)))
+    }
+
+    /// Begins an upload in chunks, or says how far it is. The answer comes when the blob is stored.
+    pub(super) fn begin_upload(
+        self: &Arc<Self>,
+        store: &Store,
+        caller: Caller,
+        pass: Pass,
+        jobs: &mut JoinSet<()>,
+    ) {
+        let StoreBody::Chunked { hash, size, .. } = store.body else { return };
+        let promise = self.promise(&caller, store.retention);
+        if let Err(refusal) = self.check_age(&caller).and_then(|()| self.check_size(size)) {
+            return self.reply(&caller, Err(refusal));
+        }
+        if self.store.claim(&caller.client, &hash).is_some() {
+            let server = self.clone();
+            jobs.spawn(async move {
+                let outcome = server.renew_known(hash, promise).await;
+                server.answer(&caller, outcome).await;
+                drop(pass);
+            });
+            return;
+        }
+        if let Err(error) = self.store.would_take(hash, size, &promise) {
+            return self.reply(&caller, Err(error.into()));
+        }
+        let key = UploadKey { client: caller.client, hash };
+        let wish = Wish { caller, promise, at_rest: at_rest(store.encrypt), quiet: store.quiet };
+        self.go_on(key, size, wish, jobs);
+    }
+
+    /// The newest request of an upload is the one that is answered.
+    fn go_on(self: &Arc<Self>, key: UploadKey, size: u64, wish: Wish, jobs: &mut JoinSet<()>) {
+        let mut uploads = lock(&self.uploads);
+        let caller = wish.caller.clone();
+        match uploads.begin(key, size, wish, monotonic()) {
+            Ok(Begun::Known(chunks)) => self.reply(&caller, Ok(Answer::Missing { hash: key.hash, chunks })),
+            // A blob of no chunks is complete now; otherwise they follow, and the answer comes after the last.
+            Ok(Begun::New) => {
+                if let Some(blob) = uploads.take_complete(key) {
+                    drop(uploads);
+                    self.finish_upload(key, blob, jobs);
+                }
+            }
+            Ok(Begun::Complete) => self.reply_draft(&caller, caller.processing()),
+            Err(BeginError::Busy) => self.reply(&caller, Err(Refusal::busy())),
+            Err(error) => {
+                self.reply(&caller, Err(Refusal::new(ErrorCode::InvalidRequest, error.to_string())));
+            }
+        }
+    }
+
+    /// Stores the blob of an upload whose last chunk has arrived.
+    pub(super) fn finish_upload(self: &Arc<Self>, key: UploadKey, blob: Vec<u8>, jobs: &mut JoinSet<()>) {
+        let server = self.clone();
+        jobs.spawn(async move {
+            let Some(Wish { promise, at_rest, .. }) = lock(&server.uploads).wish(key).cloned() else {
+                return;
+            };
+            let blob = Bytes::from(blob);
+            let kept = blob.clone();
+            let stored = server
+                .off_thread(move |server| Ok(server.store.put(key.hash, &kept, promise, at_rest)?))
+                .await;
+            // A try that came meanwhile is the one that is answered.
+            let finished = lock(&server.uploads).finish(key);
+            let Some(Wish { caller, quiet, .. }) = finished else { return };
+            let echo = async {
+                let claim = stored?;
+                if !quiet && let Some(pass) = server.gate.enter(caller.client, 0) {
+                    server.echo(&claim, blob, &caller, &pass).await?;
+                }
+                Ok(Answer::Stored(info(&claim)))
+            };
+            let outcome = echo.await;
+            server.answer(&caller, outcome).await;
+        });
+    }
+
+    /// The sender's own claim is renewed without the bytes being sent again.
+    async fn renew_known(self: &Arc<Self>, hash: BlobHash, promise: store::Promise) -> Outcome {
+        let claim =
+            self.off_thread(move |server| Ok(server.store.renew(&[hash], &promise)?.remove(0)?)).await?;
+        Ok(Answer::Stored(info(&claim)))
+    }
+
+    /// Drops the sender's claims. A repeated request gets the first one's answer; none, if that is still to come.
+    pub(super) async fn delete(self: &Arc<Self>, hashes: Hashes, caller: &Caller) -> Option<Outcome> {
+        match caller.number.map(|number| lock(&self.answered).begin(caller.client, number)) {
+            Some(Begin::Answered(answer)) => return Some(Ok(answer)),
+            Some(Begin::UnderWay) => return None,
+            Some(Begin::New) | None => {}
+        }
+        let outcome = self.delete_now(hashes, caller).await;
+        if let Some(number) = caller.number {
+            lock(&self.answered).end(caller.client, number, outcome.as_ref().ok());
+        }
+        Some(outcome)
+    }
+
+    async fn delete_now(self: &Arc<Self>, hashes: Hashes, caller: &Caller) -> Outcome {
+        let (client, change) = (caller.client, caller.change());
+        let named = hashes.as_slice().to_vec();
+        let dropped = self.off_thread(move |server| Ok(server.store.delete(client, &named, change)?)).await?;
+        Ok(match hashes {
+            Hashes::One(hash) => single(dropped).map(|_| Answer::Deleted(hash))?,
+            Hashes::Many(_) => Answer::Items { of: ItemsOf::Delete, items: items(dropped)? },
+        })
+    }
+
+    /// Adds or extends the sender's claims.
+    pub(super) async fn renew(
+        self: &Arc<Self>,
+        hashes: Hashes,
+        retention: Option<Duration>,
+        caller: &Caller,
+    ) -> Outcome {
+        let promise = self.promise(caller, retention);
+        let named = hashes.as_slice().to_vec();
+        let renewed = self.off_thread(move |server| Ok(server.store.renew(&named, &promise)?)).await?;
+        let items = match hashes {
+            // A blob that is not here is an item; what else hinders is an error.
+            Hashes::One(_) => match single(renewed) {
+                Err(refusal) if refusal.code != ErrorCode::FileNotFound => return Err(refusal),
+                claim => vec![claim.ok().map(|claim| item(&claim))],
+            },
+            Hashes::Many(_) => items(renewed)?,
+        };
+        Ok(Answer::Items { of: ItemsOf::Renew, items })
+    }
+
+    /// What is here, and until when the sender's claims hold.
+    pub(super) fn stat(&self, hashes: &Hashes, caller: &Caller) -> Answer {
+        let items = hashes.as_slice().iter().map(|hash| {
+            let claim = self.store.claim(&caller.client, hash).map(|claim| item(&claim));
+            claim.or_else(|| {
+                self.store.entry(hash).map(|entry| Promise { size: entry.len, expires: Timestamp(0) })
+            })
+        });
+        Answer::Items { of: ItemsOf::Stat, items: items.collect() }
+    }
+
+    /// A page of the sender's claims.
+    pub(super) fn list(&self, after: Option<BlobHash>, limit: Option<u32>, caller: &Caller) -> Answer {
+        let limit = limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(BATCH_COUNT_MAX);
+        let limit = limit.clamp(1, BATCH_COUNT_MAX);
+        let mut claims = self.store.list(caller.client, after, limit + 1);
+        let more = claims.len() > limit;
+        claims.truncate(limit);
+        let claims =
+            claims.iter().map(|claim| Claim { hash: claim.hash, size: claim.len, expires: claim.expires });
+        Answer::Listed { claims: claims.collect(), more }
+    }
+
+    fn check_size(&self, size: u64) -> Result<(), Refusal> {
+        let max = self.options.max_file_size;
+        if size <= max {
+            return Ok(());
+        }
+        Err(Refusal::new(ErrorCode::FileTooLarge, format!("blob of {size} bytes, at most {max} are taken")))
+    }
+
+    /// The promise that is given: the time that was asked for, up to the announced one.
+    fn promise(&self, caller: &Caller, asked: Option<Duration>) -> store::Promise {
+        let announced = self.options.retention;
+        let retention = asked.map_or(announced, |asked| asked.min(announced));
+        let expires = self.env.now().saturating_add(retention);
+        store::Promise { client: caller.client, change: caller.change(), expires }
+    }
+}
+
+fn at_rest(encrypt: bool) -> AtRest {
+    if encrypt { AtRest::Encrypted } else { AtRest::Plain }
+}
+
+pub(super) fn info(claim: &store::Claim) -> BlobInfo {
+    let store::Claim { hash, len: size, expires } = *claim;
+    BlobInfo { hash, size, chunks: chunking::count(size).unwrap_or(u32::MAX), expires }
+}
+
+fn item(claim: &store::Claim) -> Promise {
+    Promise { size: claim.len, expires: claim.expires }
+}
+
+/// The outcome for the one blob of a request.
+fn single(mut outcomes: Vec<Result<store::Claim, StoreError>>) -> Result<store::Claim, Refusal> {
+    Ok(outcomes.pop().ok_or_else(Refusal::internal)??)
+}
+
+/// The outcomes as items; an error if the same request may succeed in a moment.
+fn items(outcomes: Vec<Result<store::Claim, StoreError>>) -> Result<Vec<Option<Promise>>, Refusal> {
+    let item = |outcome: Result<store::Claim, StoreError>| match outcome {
+        Ok(claim) => Ok(Some(item(&claim))),
+        Err(error) if error.is_retryable() => Err(error.into()),
+        Err(_) => Ok(None),
+    };
+    outcomes.into_iter().map(item).collect()
+}

@@ -1,0 +1,31 @@
+//! A BlobDVM provider: the plain protocol and its extensions over a [`BlobStore`](crate::store::BlobStore).
+//!
+//! `relay → take → admission → action → store → answer`, the answer over the relay that brought the request.
+//!
+//! | file | what |
+//! |---|---|
+//! | `handle` | [`Provider`]: start, loop, stop |
+//! | `server` | the way of one request |
+//! | `gate`, `memory` | how much is taken on at once, and remembered (invariant I9) |
+//! | `keep` | store, delete, renew, stat, list |
+//! | `send` | retrieve: chunks, fair among clients |
+//! | `announce` | the announcement |
+//! | `caller` | who asked; answers and refusals |
+//!
+//! The loop itself never waits for disk or relay. It reads small requests and chunks, and hands the rest to jobs, which
+//! are counted before they begin; whoever is too many is told `BUSY`.
+
+mod announce;
+mod caller;
+mod gate;
+mod handle;
+mod keep;
+mod memory;
+mod options;
+mod send;
+mod server;
+#[cfg(test)]
+mod tests;
+
+pub use handle::{Gauges, Provider};
+pub use options::{ProviderError, ProviderOptions};

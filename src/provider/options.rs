@@ -1,0 +1,62 @@
+//! What a provider offers, and why it cannot start.
+
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::store::StoreError;
+use crate::transport::TransportError;
+use crate::types::limits::BLOB_LEN_MAX;
+
+/// What a provider offers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProviderOptions {
+    /// What it calls itself.
+    pub name: String,
+    /// What it says about itself.
+    pub about: String,
+    /// Bytes that it keeps in all.
+    pub quota: u64,
+    /// Largest blob that it takes, at most [`BLOB_LEN_MAX`].
+    pub max_file_size: u64,
+    /// How long it promises to keep a blob.
+    pub retention: Duration,
+    /// How often it announces itself again.
+    pub announce_every: Duration,
+}
+
+impl Default for ProviderOptions {
+    fn default() -> Self {
+        Self {
+            name: "blobdvm provider".to_owned(),
+            about: "keeps blobs of up to 10 MiB under their SHA-256".to_owned(),
+            quota: 10 << 30,
+            max_file_size: BLOB_LEN_MAX,
+            retention: Duration::from_secs(90 * 24 * 3600),
+            announce_every: Duration::from_secs(3600),
+        }
+    }
+}
+
+/// Why a provider cannot start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ProviderError {
+    /// The store's folder cannot be used.
+    #[error("store at {} cannot be opened", path.display())]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// Why not; [`io::ErrorKind::WouldBlock`] if another process serves it.
+        source: io::Error,
+    },
+    /// The store cannot be opened.
+    #[error("store cannot be opened")]
+    Store(#[from] StoreError),
+    /// The provider's key file holds no key.
+    #[error("the provider's key is no key")]
+    Key,
+    /// The relays cannot be used.
+    #[error(transparent)]
+    Transport(#[from] TransportError),
+}

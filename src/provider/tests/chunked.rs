@@ -1,0 +1,146 @@
+//! Stores whose data follow in chunks.
+
+use super::*;
+use crate::types::limits::UPLOADS_LEN_MAX;
+use crate::wire::ChunkSet;
+
+fn chunked(blob: &[u8]) -> Action {
+    let size = blob.len() as u64;
+    let body = StoreBody::Chunked { hash: BlobHash::of(blob), size, chunks: chunking::count(size).unwrap() };
+    Action::Store(Store { body, filename: None, encrypt: false, quiet: true, retention: None })
+}
+
+#[tokio::test(start_paused = true)]
+async fn blob_in_chunks_is_stored_when_the_last_one_has_come() {
+    let scene = Scene::new().await;
+    let mut client = scene.client().await;
+    for len in [0, 1, 32_768, 524_288] {
+        let bytes = blob(len, 1);
+        let event = client.request(chunked(&bytes), Some(1));
+        let chunks = chunking::count(len as u64).unwrap();
+        let id = event.id;
+        client.publish(event).await;
+        client.upload(&bytes, (0..chunks).rev()).await;
+        let response = Response::parse(&client.inbox.next().await.unwrap().event).unwrap();
+        assert!(matches!(response.answer, Answer::Stored(info) if info.size == len as u64));
+        assert_eq!((response.request, response.number), (id, Some(RequestNumber(1))));
+        assert_eq!(client.ask(retrieve(BlobHash::of(&bytes))).await.bytes(), bytes);
+    }
+    assert_eq!(scene.provider().gauges().upload_count, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn probe_tells_what_is_missing_and_the_newest_try_is_answered() {
+    let scene = Scene::new().await;
+    let mut client = scene.client().await;
+    let bytes = blob(200_000, 1);
+    let first = client.request(chunked(&bytes), Some(5));
+    client.publish(first).await;
+    client.upload(&bytes, [0, 1, 4].into_iter()).await;
+    let reply = client.ask_numbered(chunked(&bytes)).await;
+    let chunks = ChunkSet::parse("2-3,5-6").unwrap();
+    assert_eq!(reply.outcome, Ok(Answer::Missing { hash: BlobHash::of(&bytes), chunks }));
+    let last = client.request(chunked(&bytes), Some(5));
+    let id = last.id;
+    client.publish(last).await;
+    assert_eq!(Response::parse(&client.inbox.next().await.unwrap().event).unwrap().request, id);
+    client.upload(&bytes, [0, 2, 3, 5, 6].into_iter()).await;
+    let response = Response::parse(&client.inbox.next().await.unwrap().event).unwrap();
+    assert!(matches!(response.answer, Answer::Stored(_)) && response.request == id);
+    let again = client.ask_numbered(chunked(&bytes)).await;
+    assert!(matches!(again.outcome, Ok(Answer::Stored(_))), "the owner need not send it again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_gets_a_claim_on_anothers_blob_without_its_bytes() {
+    let scene = Scene::new().await;
+    let (mut owner, mut stranger) = (scene.client().await, scene.client().await);
+    let bytes = blob(50_000, 1);
+    owner.store(&bytes).await;
+    let first = stranger.request(chunked(&bytes), Some(1));
+    stranger.publish(first).await;
+    let reply = stranger.ask_numbered(chunked(&bytes)).await;
+    assert!(matches!(reply.outcome, Ok(Answer::Missing { chunks, .. }) if chunks.count() == 2));
+    stranger.upload(&bytes, 0..2).await;
+    let reply = stranger.ask_numbered(Action::List { after: None, limit: None }).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let listed = stranger.ask_numbered(Action::List { after: None, limit: None }).await;
+    assert!(
+        matches!(listed.outcome, Ok(Answer::Listed { claims, .. }) if claims.len() == 1),
+        "{:?}",
+        reply.outcome
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn chunks_that_are_not_the_named_blob_are_refused() {
+    let scene = Scene::new().await;
+    let mut client = scene.client().await;
+    let (named, sent) = (blob(40_000, 1), blob(40_000, 2));
+    let event = client.request(chunked(&named), Some(1));
+    client.publish(event).await;
+    for index in [0, 1].map(ChunkIndex) {
+        let data = chunking::chunk(&Bytes::copy_from_slice(&sent), index);
+        let (provider, hash) = (client.provider, BlobHash::of(&named));
+        let event = client.sign(Upload { provider, hash, index, total: 2, data }.to_draft());
+        client.publish(event).await;
+    }
+    let status = Status::parse(&client.inbox.next().await.unwrap().event).unwrap();
+    assert_eq!(status.kind, StatusKind::Error(ErrorCode::InvalidHash));
+    assert_eq!(scene.provider().stats().blob_count, 0);
+    assert_eq!(scene.provider().gauges().upload_count, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn refusals_of_a_chunked_store_come_at_once() {
+    let options = ProviderOptions { max_file_size: 100_000, quota: 90_000, ..ProviderOptions::default() };
+    let scene = Scene::with(options).await;
+    let mut client = scene.client().await;
+    assert_eq!(client.ask_numbered(chunked(&blob(100_001, 1))).await.error(), Some(ErrorCode::FileTooLarge));
+    assert_eq!(client.ask_numbered(chunked(&blob(95_000, 1))).await.error(), Some(ErrorCode::StorageFull));
+    let old = client.request(chunked(&blob(10, 1)), Some(1));
+    scene.clock.advance(Duration::from_secs(121));
+    assert_eq!(client.ask_with(old).await.error(), Some(ErrorCode::StaleRequest));
+}
+
+#[tokio::test(start_paused = true)]
+async fn half_received_uploads_are_bounded_for_each_client_and_for_all() {
+    let scene = Scene::new().await;
+    let size = 8 << 20;
+    let mut refused = 0;
+    for seed in 0..5 {
+        let mut client = scene.client().await;
+        for number in 0..4 {
+            let hash = BlobHash::of(&[seed, number]);
+            let body = StoreBody::Chunked { hash, size, chunks: 256 };
+            let store = Store { body, filename: None, encrypt: false, quiet: true, retention: None };
+            let begin = client.request(Action::Store(store.clone()), Some(1));
+            client.publish(begin).await;
+            let (provider, index, data) = (client.provider, ChunkIndex(0), blob(32_768, 0).into());
+            let chunk = client.sign(Upload { provider, hash, index, total: 256, data }.to_draft());
+            client.publish(chunk).await;
+            let reply = client.ask_numbered(Action::Store(store)).await;
+            refused += u64::from(reply.error() == Some(ErrorCode::Busy));
+            assert!(scene.provider().gauges().upload_len <= UPLOADS_LEN_MAX);
+        }
+    }
+    assert_eq!(refused, 20 - UPLOADS_LEN_MAX / size);
+    tokio::time::sleep(Duration::from_secs(150)).await;
+    assert_eq!(scene.provider().gauges().upload_count, 0, "what rests is dropped");
+}
+
+#[tokio::test(start_paused = true)]
+async fn upload_begins_anew_after_the_provider_was_restarted() {
+    let mut scene = Scene::new().await;
+    let mut client = scene.client().await;
+    let bytes = blob(70_000, 1);
+    let event = client.request(chunked(&bytes), Some(1));
+    client.publish(event).await;
+    client.upload(&bytes, 0..2).await;
+    scene.crash().await;
+    client.upload(&bytes, 2..3).await;
+    let event = client.request(chunked(&bytes), Some(1));
+    client.publish(event).await;
+    let reply = client.ask_numbered(chunked(&bytes)).await;
+    assert!(matches!(reply.outcome, Ok(Answer::Missing { chunks, .. }) if chunks.count() == 3));
+}
