@@ -47,6 +47,13 @@ pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), VaultErr
     sync_folder_of(path)
 }
 
+/// Gives `path` the content `bytes`, which a crash may undo or spoil.
+pub(crate) fn write_unsynced(path: &Path, bytes: &[u8]) -> Result<(), VaultError> {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(FILE_MODE);
+    options.open(path).and_then(|mut file| file.write_all(bytes)).map_err(VaultError::io("write", path))
+}
+
 /// Makes the names in the folder of `path` durable.
 pub(crate) fn sync_folder_of(path: &Path) -> Result<(), VaultError> {
     let folder = path.parent().unwrap_or(path);

@@ -9,6 +9,8 @@
 //! a cache of it. A crash at any instant leaves every acknowledged record readable; what was not acknowledged is cut
 //! off when the home is opened next.
 
+pub mod fuzz;
+
 mod catalog;
 mod chain;
 mod error;

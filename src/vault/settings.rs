@@ -102,9 +102,7 @@ impl KnownProvider {
 
 /// Seals and writes the settings.
 pub(crate) fn write(path: &Path, settings: &Settings, keys: &VaultKeys, env: &Env) -> Result<(), VaultError> {
-    let file = SettingsFile { version: SETTINGS_VERSION, settings: settings.clone() };
-    let plain = serde_json::to_vec(&file).map_err(|error| VaultError::damaged_file(path, error))?;
-    let plain = Zeroizing::new(plain);
+    let plain = encode(settings).map_err(|error| VaultError::damaged_file(path, error))?;
     if plain.len() as u64 > SETTINGS_LEN_MAX {
         let (count, max) = (plain.len() as u64, SETTINGS_LEN_MAX);
         return Err(FormatError::TooMany { what: "bytes of settings", count, max }.into());
@@ -125,6 +123,12 @@ pub(crate) fn read(path: &Path, keys: &VaultKeys) -> Result<Settings, VaultError
         }
         ParseSettingsError::Json(error) => VaultError::damaged_file(path, error),
     })
+}
+
+/// The settings before sealing.
+pub(crate) fn encode(settings: &Settings) -> Result<Zeroizing<Vec<u8>>, serde_json::Error> {
+    let file = SettingsFile { version: SETTINGS_VERSION, settings: settings.clone() };
+    Ok(Zeroizing::new(serde_json::to_vec(&file)?))
 }
 
 /// Why opened settings cannot be read.

@@ -21,6 +21,8 @@ pub trait Engine {
     const NAME: &'static str;
     /// Opens or creates the database.
     fn open(path: &Path) -> Self;
+    /// Reads everything, to see whether it is whole.
+    fn check(&mut self);
     /// Inserts a batch in one commit that needs not survive a power cut.
     fn insert(&self, entries: &[Entry]);
     /// Looks one tag up.

@@ -31,6 +31,7 @@ struct Figures {
     slowest_commit: Duration,
     close: Duration,
     reopen: Duration,
+    check: Duration,
     hits: Duration,
     misses: Duration,
     reopen_after_kill: Duration,
@@ -41,8 +42,8 @@ fn main() {
     let count = std::env::args().nth(1).map_or(1_000_000, |text| text.parse().expect("a number of segments"));
     println!("{count} segments, {BATCH} a commit, {LOOKUPS} lookups of each sort, {} MiB cache\n", CACHE_BYTES >> 20);
     println!(
-        "{:<8} {:>10} {:>12} {:>9} {:>9} {:>9} {:>9} {:>12} {:>10}",
-        "engine", "insert/s", "worst commit", "close", "reopen", "hit", "miss", "after a kill", "disk"
+        "{:<8} {:>10} {:>12} {:>9} {:>9} {:>10} {:>9} {:>9} {:>12} {:>10}",
+        "engine", "insert/s", "worst commit", "close", "reopen", "check", "hit", "miss", "after a kill", "disk"
     );
     print(&measure::<redb_engine::Redb>(count));
     print(&measure::<sqlite_engine::Sqlite>(count));
@@ -50,12 +51,13 @@ fn main() {
 
 fn print(figures: &Figures) {
     println!(
-        "{:<8} {:>10.0} {:>9.1} ms {:>6.1} ms {:>6.1} ms {:>6.2} µs {:>6.2} µs {:>9.1} ms {:>6.1} MB",
+        "{:<8} {:>10.0} {:>9.1} ms {:>6.1} ms {:>6.1} ms {:>7.1} ms {:>6.2} µs {:>6.2} µs {:>9.1} ms {:>6.1} MB",
         figures.name,
         1.0 / figures.insert.as_secs_f64(),
         millis(figures.slowest_commit),
         millis(figures.close),
         millis(figures.reopen),
+        millis(figures.check),
         micros(figures.hits),
         micros(figures.misses),
         millis(figures.reopen_after_kill),
@@ -97,9 +99,13 @@ fn measure<E: Engine>(count: usize) -> Figures {
     let disk_bytes = folder_bytes(folder.path());
 
     let opening = Instant::now();
-    let engine = E::open(&path);
+    let mut engine = E::open(&path);
     assert!(engine.find(&entries[0].tag).is_some());
     let reopen = opening.elapsed();
+
+    let checking = Instant::now();
+    engine.check();
+    let check = checking.elapsed();
 
     let wanted: Vec<Tag> = (0..LOOKUPS).map(|_| entries[rng.random_range(0..count)].tag).collect();
     let hits = lookups(&engine, &wanted, true);
@@ -111,7 +117,7 @@ fn measure<E: Engine>(count: usize) -> Figures {
     reopened.find(&entries[0].tag);
     let reopen_after_kill = opening.elapsed();
 
-    Figures { name: E::NAME, insert, slowest_commit, close, reopen, hits, misses, reopen_after_kill, disk_bytes }
+    Figures { name: E::NAME, insert, slowest_commit, close, reopen, check, hits, misses, reopen_after_kill, disk_bytes }
 }
 
 fn lookups<E: Engine>(engine: &E, tags: &[Tag], expected: bool) -> Duration {

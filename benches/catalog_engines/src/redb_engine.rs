@@ -19,6 +19,10 @@ impl Engine for Redb {
         Self(Database::builder().set_cache_size(CACHE_BYTES).create(path).expect("opens"))
     }
 
+    fn check(&mut self) {
+        assert!(self.0.check_integrity().expect("checks"));
+    }
+
     fn insert(&self, entries: &[Entry]) {
         let mut transaction = self.0.begin_write().expect("begins");
         transaction.set_durability(Durability::None).expect("no savepoints");

@@ -24,6 +24,11 @@ impl Engine for Sqlite {
         Self(connection)
     }
 
+    fn check(&mut self) {
+        let answer: String = self.0.query_row("PRAGMA integrity_check", [], |row| row.get(0)).expect("checks");
+        assert_eq!(answer, "ok");
+    }
+
     fn insert(&self, entries: &[Entry]) {
         let transaction = self.0.unchecked_transaction().expect("begins");
         let mut statement =

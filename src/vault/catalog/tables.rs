@@ -9,6 +9,8 @@ use crate::format::RecordHash;
 use crate::types::{DeviceId, VaultId};
 use crate::vault::{VaultError, files};
 
+use super::checksum::Checksum;
+
 /// Goes up whenever a table changes: another version is rebuilt.
 const CATALOG_VERSION: u64 = 1;
 /// Memory for the engine's pages.
@@ -89,6 +91,8 @@ pub(crate) struct Catalog {
     pub(super) db: Database,
     /// Bytes of records since the last sync.
     pub(super) unsynced: AtomicU64,
+    /// After `db`: fields are dropped in this order, and it is the closed file's.
+    _checksum: Checksum,
 }
 
 impl Catalog {
@@ -110,6 +114,7 @@ impl Catalog {
             }
             _ => {}
         }
+        let checksum = Checksum::forget(path)?;
         drop(files::open_private(path)?);
         let db = Database::builder().set_cache_size(CACHE_BYTES).create(path).map_err(VaultError::catalog)?;
         let transaction = db.begin_write().map_err(VaultError::catalog)?;
@@ -122,7 +127,7 @@ impl Catalog {
             create_tables(&transaction)?;
         }
         transaction.commit().map_err(VaultError::catalog)?;
-        Ok(Self { db, unsynced: AtomicU64::new(0) })
+        Ok(Self { db, unsynced: AtomicU64::new(0), _checksum: checksum })
     }
 
     /// Up to where each chain is in the catalog.
@@ -148,6 +153,9 @@ impl Catalog {
         if !path.try_exists().map_err(VaultError::io("look at", path))? {
             return Ok(None);
         }
+        let Some(checksum) = Checksum::take(path)? else {
+            return Err(VaultError::DamagedCatalog { what: "it was changed after it was closed" });
+        };
         let db = Database::builder().set_cache_size(CACHE_BYTES).open(path).map_err(VaultError::catalog)?;
         let read = db.begin_read().map_err(VaultError::catalog)?;
         let meta = read.open_table(META).map_err(VaultError::catalog)?;
@@ -157,7 +165,7 @@ impl Catalog {
         let fits = is("version", &CATALOG_VERSION.to_le_bytes())? && is("vault", vault.as_bytes())?;
         drop(meta);
         drop(read);
-        Ok(fits.then_some(Self { db, unsynced: AtomicU64::new(0) }))
+        Ok(fits.then_some(Self { db, unsynced: AtomicU64::new(0), _checksum: checksum }))
     }
 }
 

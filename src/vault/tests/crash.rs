@@ -43,8 +43,11 @@ impl Append {
             .or_else(|_| fs::write(home.join(&note), [0; 8]).map(|()| 0))
             .unwrap();
         fs::remove_file(home.join("catalog.redb")).unwrap();
+        let _ = fs::remove_file(home.join("catalog.sha256"));
         if let Some(from) = catalog_from {
-            fs::copy(from.join("catalog.redb"), home.join("catalog.redb")).unwrap();
+            for name in ["catalog.redb", "catalog.sha256"] {
+                fs::copy(from.join(name), home.join(name)).unwrap();
+            }
         }
         folder
     }
@@ -111,6 +114,18 @@ fn a_catalog_of_any_age_or_none_at_all_is_brought_up_to_date() {
 }
 
 #[test]
+fn a_process_that_is_killed_leaves_a_home_that_opens() {
+    let (vault, folder) = fresh(1);
+    for number in 0..4 {
+        put(&vault, number);
+        // What is in the files while the vault is open is what a kill leaves.
+        let killed = tempfile::tempdir().unwrap();
+        copy_folder(&folder.path().join("home"), &killed.path().join("home"));
+        assert_goes_on(&killed, number + 1, &format!("killed after put {number}"));
+    }
+}
+
+#[test]
 fn a_catalog_that_is_ahead_of_a_log_is_not_believed() {
     let append = Append::observe(2);
     let folder = append.crash(&append.old, &append.before, Some(&append.after));
@@ -163,4 +178,21 @@ fn a_small_file_half_written_is_the_old_one() {
     let vault = reopen(&folder).unwrap();
     assert_eq!(vault.settings().trusted_providers().count(), 1);
     vault.update_settings(|settings| settings.forget_provider(&provider(1))).unwrap();
+}
+
+#[test]
+fn a_catalog_that_the_disk_has_changed_is_rebuilt() {
+    let append = Append::observe(2);
+    let whole = fs::read(append.after.join("catalog.redb")).unwrap();
+    for at in (0..whole.len()).step_by(whole.len() / 10) {
+        let folder = append.crash(&append.new, &append.after, Some(&append.after));
+        let mut bytes = whole.clone();
+        bytes[at] ^= 0x5b;
+        fs::write(folder.path().join("home/catalog.redb"), bytes).unwrap();
+        let vault = reopen(&folder).unwrap_or_else(|error| panic!("byte {at}: {error}"));
+        let rebuilt = everything(&vault, 4);
+        drop(vault);
+        let folder = append.crash(&append.new, &append.after, Some(&append.after));
+        assert_eq!(everything(&reopen(&folder).unwrap(), 4), rebuilt, "byte {at}");
+    }
 }
