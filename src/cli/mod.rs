@@ -19,6 +19,7 @@ pub mod put;
 pub mod recover;
 pub mod relay;
 mod run;
+pub mod serve;
 pub mod signal;
 
 pub use run::main;

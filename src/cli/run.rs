@@ -9,7 +9,7 @@ use crate::cli::args::{Cli, Command};
 use crate::cli::context::Context;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
-use crate::cli::{get, init, ls, manifest, plain, providers, put, recover, relay, signal};
+use crate::cli::{get, init, ls, manifest, plain, providers, put, recover, relay, serve, signal};
 
 /// How long work on blocking threads is waited for at the end.
 const RUNTIME_GRACE: Duration = Duration::from_millis(500);
@@ -42,9 +42,11 @@ fn run(cli: Cli) -> Result<Exit, CliError> {
 /// Runs a command. Those that serve others end by themselves when told to stop; any other is dropped where it is,
 /// which removes its temporary files.
 async fn dispatch(command: Command, context: &Context) -> Result<Exit, CliError> {
-    if let Command::Relay(args) = command {
-        return relay::run(args, context).await;
-    }
+    let command = match command {
+        Command::Relay(args) => return relay::run(args, context).await,
+        Command::Serve(args) => return serve::run(args, context).await,
+        command => command,
+    };
     tokio::select! {
         biased;
         () = signal::stop() => Err(CliError::new(Exit::Interrupted, "interrupted", again(&command))),
