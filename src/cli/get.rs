@@ -9,7 +9,7 @@ use crate::cli::args::GetArgs;
 use crate::cli::context::Context;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
-use crate::cli::names::{npub, provider};
+use crate::cli::names::{count, npub, provider};
 use crate::client::{Destination, Failure, GetOptions, GetOutcome};
 
 /// What `get --json` prints.
@@ -61,7 +61,10 @@ fn report(outcome: &GetOutcome, context: &Context) {
         blamed: outcome.failures.iter().map(Blamed::from).collect(),
     });
     let bytes = ByteSize::b(outcome.bytes);
-    out.say(format_args!("{} files, {bytes} restored; each agrees with its recorded SHA-256", outcome.files));
+    out.say(format_args!(
+        "{}, {bytes} restored; each agrees with its recorded SHA-256",
+        count(outcome.files, "file")
+    ));
     for failure in &outcome.failures {
         let pack = failure.pack.map_or_else(String::new, |pack| format!(", pack {}", pack.short()));
         out.say(format_args!("made up for provider {}{pack}: {}", npub(&failure.provider), failure.why));

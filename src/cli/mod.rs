@@ -2,6 +2,7 @@
 
 pub mod args;
 pub mod context;
+pub mod demo;
 pub mod error;
 pub mod exit;
 mod failure;

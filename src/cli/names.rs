@@ -28,6 +28,11 @@ pub fn provider(text: &str) -> Result<ProviderId, CliError> {
     })
 }
 
+/// "1 file", "2 files".
+pub fn count(number: u64, thing: &str) -> String {
+    if number == 1 { format!("1 {thing}") } else { format!("{number} {thing}s") }
+}
+
 /// A day and time in UTC.
 pub fn time(at: Timestamp) -> String {
     match UNIX_EPOCH.checked_add(Duration::from_secs(at.0)) {

@@ -9,7 +9,7 @@ use crate::cli::args::PutArgs;
 use crate::cli::context::Context;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
-use crate::cli::names::{day, provider};
+use crate::cli::names::{count, day, provider};
 use crate::client::{PutOptions, PutOutcome};
 use crate::erasure::Scheme;
 
@@ -86,12 +86,12 @@ fn report(outcome: &PutOutcome, scheme: Scheme, context: &Context) {
             .collect(),
     });
     out.say(format_args!(
-        "snapshot {} \"{}\": {} files, {} sealed and stored as {} blobs ({}) at {} providers; any {} of {} restore it",
+        "snapshot {} \"{}\": {}, {} sealed and stored as {} ({}) at {} providers; any {} of {} restore it",
         outcome.snapshot.short(),
         outcome.name,
-        outcome.files,
+        count(outcome.files, "file"),
         ByteSize::b(outcome.bytes),
-        stored.blobs,
+        count(stored.blobs, "blob"),
         ByteSize::b(stored.bytes),
         stored.providers.len(),
         scheme.need(),

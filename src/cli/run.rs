@@ -9,7 +9,7 @@ use crate::cli::args::{Cli, Command};
 use crate::cli::context::Context;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
-use crate::cli::{get, init, ls, manifest, plain, providers, put, recover, relay, serve, signal};
+use crate::cli::{demo, get, init, ls, manifest, plain, providers, put, recover, relay, serve, signal};
 
 /// How long work on blocking threads is waited for at the end.
 const RUNTIME_GRACE: Duration = Duration::from_millis(500);
@@ -17,7 +17,7 @@ const RUNTIME_GRACE: Duration = Duration::from_millis(500);
 /// Runs the program.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    start_log(cli.global.verbose);
+    start_log(&cli);
     let exit = match run(cli) {
         Ok(exit) => exit,
         Err(error) => {
@@ -62,6 +62,7 @@ async fn run_command(command: &Command, context: &Context) -> Result<Exit, CliEr
         Command::Get(args) => get::run(args, context).await,
         Command::Ls(args) => ls::run(args, context),
         Command::Recover(args) => recover::run(args, context).await,
+        Command::Demo(args) => demo::run(args, context).await,
         Command::Providers(args) => providers::run(args, context).await,
         Command::Upload(args) => plain::upload(args, context).await,
         Command::Download(args) => plain::download(args, context).await,
@@ -82,9 +83,11 @@ fn again(command: &Command) -> &'static str {
 }
 
 /// Sends the library's events to stderr: warnings always, more with each `-v`. `RUST_LOG` has the last word.
-fn start_log(verbose: u8) {
+fn start_log(cli: &Cli) {
     use tracing_subscriber::EnvFilter;
-    let level = match verbose {
+    let level = match cli.global.verbose {
+        // The demo's providers live in this process, and their troubles are part of the story.
+        0 if matches!(cli.command, Command::Demo(_)) => "off",
         0 => "blobdvm=warn",
         1 => "blobdvm=info",
         2 => "blobdvm=debug",

@@ -136,6 +136,10 @@ impl Failure {
     /// What `error` says about `provider`.
     pub fn new(provider: ProviderId, pack: Option<PackId>, error: &ExchangeError) -> Self {
         let corrupt = matches!(error, ExchangeError::Corrupt { .. });
-        Self { provider, pack, why: error.to_string(), corrupt }
+        // The provider has a field of its own.
+        let named = format!("provider {} ", provider.short());
+        let text = error.to_string();
+        let why = text.strip_prefix(&named).unwrap_or(&text).to_owned();
+        Self { provider, pack, why, corrupt }
     }
 }

@@ -77,7 +77,9 @@ impl Client {
     /// Fetches and imports the chain that `head` leads to; returns how many records it has.
     async fn bring_back(&self, head: &Head, failures: &mut Vec<Failure>) -> Result<u64, ClientError> {
         let providers = head.providers.iter().copied().collect();
-        let roster = Roster::of(self, &providers).await?;
+        let enough =
+            head.runs.iter().map(|run| usize::from(run.pack.coding.scheme.need())).max().unwrap_or(0);
+        let roster = Roster::of(self, &providers, enough).await?;
         let fetcher = Fetcher::new(&roster, BTreeSet::new(), self.exchange.clone(), self.monitor.clone());
         let mut chain = BytesMut::new();
         for run in &head.runs {
@@ -105,7 +107,7 @@ impl Client {
         let missing: BTreeSet<_> =
             named.iter().filter(|id| !roster.members.contains_key(id)).copied().collect();
         if !missing.is_empty() {
-            roster.members.extend(Roster::of(self, &missing).await?.members);
+            roster.members.extend(Roster::of(self, &missing, missing.len()).await?.members);
         }
         let looks = roster.members.keys().map(|provider| self.heads_at(*provider));
         let mut newest: BTreeMap<DeviceId, Head> = BTreeMap::new();

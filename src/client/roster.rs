@@ -17,7 +17,7 @@ use crate::types::ProviderId;
 /// How long discovery waits for relays to say what they have.
 const DISCOVERY_DEADLINE: Duration = Duration::from_millis(1_500);
 /// How long a provider may take to answer the first question.
-const PROBE_DEADLINE: Duration = Duration::from_secs(2);
+pub(crate) const PROBE_DEADLINE: Duration = Duration::from_secs(2);
 /// How much longer the others are waited for once enough have answered.
 const PROBE_GRACE: Duration = Duration::from_millis(250);
 /// Announcements that are probed at most: whoever floods a relay with them costs us no more.
@@ -62,15 +62,20 @@ impl Roster {
         Ok(Self::probe(client, found, &known, enough).await)
     }
 
-    /// Looks only at `providers`. One without an announcement is taken for a plain one.
-    pub async fn of(client: &Client, providers: &BTreeSet<ProviderId>) -> Result<Self, ClientError> {
+    /// Looks only at `providers`, and returns as [`discover`](Self::discover) does. One without an announcement is
+    /// taken for a plain one.
+    pub async fn of(
+        client: &Client,
+        providers: &BTreeSet<ProviderId>,
+        enough: usize,
+    ) -> Result<Self, ClientError> {
         let ids: Vec<_> = providers.iter().copied().collect();
         let mut found = Directory::by_ids(&*client.carrier, &ids, DISCOVERY_DEADLINE).await.providers;
         for id in ids {
             found.entry(id).or_insert_with(|| ProviderTerms::base(id));
         }
         let known = client.known_providers()?;
-        Ok(Self::probe(client, found, &known, providers.len()).await)
+        Ok(Self::probe(client, found, &known, enough).await)
     }
 
     /// Who could get shards.

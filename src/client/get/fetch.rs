@@ -12,10 +12,10 @@ use tokio::task::JoinSet;
 use crate::client::error::{ClientError, Failure};
 use crate::client::exchange::{Exchange, ExchangeError};
 use crate::client::monitor::Monitor;
-use crate::client::roster::Roster;
+use crate::client::roster::{PROBE_DEADLINE, Roster};
 use crate::format::Coding;
 use crate::format::pack::VerifiedShard;
-use crate::types::{PackId, ProviderId, ShardIndex};
+use crate::types::{BlobHash, PackId, ProviderId, ShardIndex};
 
 /// A provider that promised a shard.
 pub(crate) type Holder = (ShardIndex, ProviderId);
@@ -80,9 +80,8 @@ impl Fetcher {
                 let Some(name) = coding.shards.get(shard.as_usize()) else { continue };
                 asked.insert(shard);
                 *self.state().load.entry(provider).or_default() += 1;
-                let (exchange, hash, len) = (self.exchange.clone(), name.hash, u64::from(coding.shard_len()));
-                fetches
-                    .spawn(async move { (shard, provider, exchange.fetch(provider, hash, Some(len)).await) });
+                let (fetcher, hash, len) = (self.clone(), name.hash, u64::from(coding.shard_len()));
+                fetches.spawn(async move { (shard, provider, fetcher.fetch(provider, hash, len).await) });
             }
             let Some(done) = fetches.join_next().await else { break };
             let (shard, provider, result) = done.expect("a fetch neither panics nor is aborted here");
@@ -99,6 +98,15 @@ impl Fetcher {
             return Err(ClientError::TooFewShards { pack, have: intact.len(), need, failures });
         }
         Ok(intact)
+    }
+
+    /// Fetches one blob. A provider that has not answered in this run is first asked whether it is there: all the
+    /// patience that a transfer deserves would be wasted on it.
+    async fn fetch(&self, provider: ProviderId, hash: BlobHash, len: u64) -> Result<Bytes, ExchangeError> {
+        if !self.latencies.contains_key(&provider) {
+            self.exchange.probe(provider, PROBE_DEADLINE).await?;
+        }
+        self.exchange.fetch(provider, hash, Some(len)).await
     }
 
     /// Takes the holder that promises most out of `untried`, among those whose shard is not asked for yet.

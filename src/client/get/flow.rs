@@ -89,16 +89,17 @@ impl Client {
     ) -> Result<Fetcher, ClientError> {
         let distinct: BTreeSet<_> = packs.iter().collect();
         let mut providers = BTreeSet::new();
-        let mut bytes = 0;
+        let (mut bytes, mut enough) = (0, 0);
         for pack in distinct {
             if let Some(entry) = self.vault.pack(pack)? {
                 providers.extend(entry.promises.iter().map(|(_, provider, _)| *provider));
                 let coding = &entry.pack.coding;
                 bytes += u64::from(coding.shard_len()) * u64::from(coding.scheme.need());
+                enough = enough.max(usize::from(coding.scheme.need()));
             }
         }
         self.monitor.expect(bytes);
-        let roster = Roster::of(self, &providers).await?;
+        let roster = Roster::of(self, &providers, enough).await?;
         Ok(Fetcher::new(&roster, preferred, self.exchange.clone(), self.monitor.clone()))
     }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::join_all;
 use tokio::time::{Instant, sleep};
 
 use crate::client::base::Client;
@@ -132,9 +133,11 @@ impl Client {
         table: &mut ProviderTable,
     ) -> Vec<Run> {
         let Some(mut head) = last else { return Vec::new() };
+        let verdicts = head.runs.iter().map(|run| run::confirm(run, &head, standard, self, roster));
+        let verdicts = join_all(verdicts).await;
         let mut confirmed = Vec::new();
-        for mut run in std::mem::take(&mut head.runs) {
-            let Some(expires) = run::confirm(&run, &head, standard, self, roster).await else { break };
+        for (mut run, expires) in std::mem::take(&mut head.runs).into_iter().zip(verdicts) {
+            let Some(expires) = expires else { break };
             run.expires = expires;
             for position in &mut run.pack.providers {
                 let Some(provider) = head.providers.get(usize::from(*position)) else { return confirmed };
@@ -167,16 +170,15 @@ impl Client {
         uploader: &Uploader,
         roster: &Roster,
     ) -> Result<(), ClientError> {
-        let mut kept = 0;
-        let mut failures: Vec<Failure> = Vec::new();
+        let mut stores = Vec::new();
         for provider in providers.iter().filter(|provider| roster.members.contains_key(provider)) {
-            match uploader.store_at(*provider, Bytes::from(self.seal(head)?)).await {
-                Ok(()) => kept += 1,
-                Err(failure) => {
-                    self.monitor.failed(&failure);
-                    failures.push(failure);
-                }
-            }
+            stores.push(uploader.store_at(*provider, Bytes::from(self.seal(head)?)));
+        }
+        let results = join_all(stores).await;
+        let kept = results.iter().filter(|result| result.is_ok()).count();
+        let failures: Vec<Failure> = results.into_iter().filter_map(Result::err).collect();
+        for failure in &failures {
+            self.monitor.failed(failure);
         }
         if kept == 0 {
             return Err(ClientError::TooFewProviders { have: 0, wanted: 1, failures });

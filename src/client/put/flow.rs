@@ -123,7 +123,7 @@ impl Client {
         let mut roster = if options.providers.is_empty() {
             Roster::discover(self, spread).await?
         } else {
-            Roster::of(self, &options.providers).await?
+            Roster::of(self, &options.providers, spread).await?
         };
         let mut too_short = Vec::new();
         roster.members.retain(|id, member| {
