@@ -19,8 +19,8 @@ struct Listening {
 ///
 /// # Errors
 /// The address or the folder cannot be used.
-pub async fn run(args: RelayArgs, context: &Context) -> Result<Exit, CliError> {
-    let store = args.store.unwrap_or_else(|| context.home.join("relay"));
+pub async fn run(args: &RelayArgs, context: &Context) -> Result<Exit, CliError> {
+    let store = args.store.clone().unwrap_or_else(|| context.home.join("relay"));
     let options = RelayOptions { listen: args.listen, store: Some(store), ..RelayOptions::default() };
     let relay = Relay::bind(options).await.map_err(|error| cannot_run(&error))?;
     let url = relay.url().to_string();

@@ -33,9 +33,9 @@ struct Serving {
 ///
 /// # Errors
 /// No relay is known, an option makes no sense, or the store cannot be used.
-pub async fn run(args: ServeArgs, context: &Context) -> Result<Exit, CliError> {
-    let options = options(&args)?;
-    let store = args.store.unwrap_or_else(|| context.home.join("provider"));
+pub async fn run(args: &ServeArgs, context: &Context) -> Result<Exit, CliError> {
+    let options = options(args)?;
+    let store = args.store.clone().unwrap_or_else(|| context.home.join("provider"));
     let mut stop = std::pin::pin!(signal::stop());
     let carrier = tokio::select! {
         biased;
