@@ -186,6 +186,9 @@ fn habits(name: &str, layer: &str, code: &str) -> Vec<String> {
     if code.contains(".unwrap()") {
         complaints.push("`unwrap`: say with `expect` why it cannot fail, or return an error".into());
     }
+    if code.contains("rand::rng()") && layer != "env" {
+        complaints.push("random bytes come from env::Env".into());
+    }
     if code.contains("#[allow(") {
         complaints.push("`#[allow]`: use `#[expect(…, reason = …)]`".into());
     }
