@@ -5,6 +5,7 @@ use std::time::Duration;
 use blobdvm::transport::{Carrier, ConnectOptions, Relays, Route, Subscription, TransportError};
 use futures_util::{SinkExt, StreamExt};
 use nostr::{Event, EventBuilder, Filter, JsonUtil, Keys, Kind, RelayUrl};
+use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
@@ -180,6 +181,20 @@ async fn no_relay_names_each_and_why() {
     };
     assert_eq!(tried.keys().collect::<Vec<_>>(), [&urls[1], &urls[0]]);
     assert!(tried.values().all(|why| !why.is_empty()));
+}
+
+#[tokio::test]
+async fn relay_that_speaks_no_tls_is_no_relay() {
+    let script = Script::new().await;
+    let url = RelayUrl::parse(&script.url.as_str().replace("ws:", "wss:")).unwrap();
+    let urls = [url];
+    let plain = async {
+        let mut stream = script.listener.accept().await.unwrap().0;
+        let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
+    };
+    let (connected, ()) = tokio::join!(Relays::connect(&urls, ConnectOptions::default()), plain);
+    let Err(TransportError::NoRelay { tried }) = connected else { panic!("there is no relay") };
+    assert!(!tried[&urls[0]].contains("no connection within"), "{tried:?}");
 }
 
 #[tokio::test]

@@ -145,7 +145,8 @@ async fn publish(shared: &Arc<Shared>, event: Event, text: Bytes) -> String {
         let kept = tokio::task::spawn_blocking(move || shared.storage.keep(event, text)).await;
         match kept.unwrap_or(Kept::Failed) {
             Kept::New => {}
-            Kept::Old => return message::ok(&id, true, "duplicate: this or a newer one is kept"),
+            Kept::Again => return message::ok(&id, true, "duplicate: it is kept already"),
+            Kept::Older => return message::ok(&id, false, "replaced: a newer one is kept"),
             Kept::Full => return message::ok(&id, false, "error: the relay is full"),
             Kept::TooLarge => return message::ok(&id, false, "invalid: too large to be kept"),
             Kept::Failed => return message::ok(&id, false, "error: cannot be kept"),

@@ -79,15 +79,15 @@ impl Fanout {
     /// together are full, the one that is behind most.
     async fn send_slowly(&self, reader: Arc<Reader>, frame: Frame) {
         for _ in 0..2 {
-            let own_is_full = reader.queue.len() > 0;
             if timeout(SLOW_READER_WAIT, reader.queue.send(frame.clone())).await.is_ok() {
                 return;
             }
+            if reader.queue.lacks_room(&frame) {
+                break;
+            }
             let behind = self.readers().values().max_by_key(|reader| reader.queue.len()).cloned();
-            let behind = behind.filter(|_| !own_is_full).unwrap_or_else(|| reader.clone());
-            self.disconnect(&behind);
-            if Arc::ptr_eq(&behind, &reader) {
-                return;
+            if let Some(behind) = behind {
+                self.disconnect(&behind);
             }
         }
         self.disconnect(&reader);

@@ -101,6 +101,11 @@ impl ReaderQueue {
         }
     }
 
+    /// Whether it is this queue that has no room for the frame, not the room that all share.
+    pub(super) fn lacks_room(&self, frame: &Frame) -> bool {
+        self.room.available_permits() < room_for(frame) as usize
+    }
+
     /// Bytes that wait.
     pub(super) fn len(&self) -> usize {
         READER_QUEUE_LEN_MAX as usize - self.room.available_permits()

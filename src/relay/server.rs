@@ -95,6 +95,11 @@ impl Relay {
         RelayUrl::parse(&format!("ws://{address}")).expect("an address and port form a URL")
     }
 
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// A look at it while it runs.
     pub fn monitor(&self) -> RelayMonitor {
         RelayMonitor(self.shared.clone())

@@ -23,8 +23,10 @@ use crate::types::limits::{
 pub(super) enum Kept {
     /// It is on disk.
     New,
-    /// It was there before, or a newer one of its address is.
-    Old,
+    /// It was there before.
+    Again,
+    /// A newer one of its address is there.
+    Older,
     /// There is no room.
     Full,
     /// It is larger than what is kept.
@@ -78,8 +80,10 @@ impl Storage {
         }
         let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         // `Event` is ordered newest first, then by id, which is how NIP-01 breaks ties.
-        if self.index().entries.get(&name).is_some_and(|entry| entry.event <= event) {
-            return Kept::Old;
+        match self.index().entries.get(&name) {
+            Some(entry) if entry.event.id == event.id => return Kept::Again,
+            Some(entry) if entry.event < event => return Kept::Older,
+            _ => {}
         }
         let Some(dropped) = self.index().make_room(&name, text.len()) else { return Kept::Full };
         if let Some(disk) = &self.disk
@@ -208,7 +212,8 @@ mod tests {
         let storage = Storage::open(Some(dir.path().to_owned())).unwrap();
         assert_eq!(keep(&storage, &event(30_078, 5, "d", &keys)), Kept::New);
         assert_eq!(keep(&storage, &event(30_078, 9, "d", &keys)), Kept::New);
-        assert_eq!(keep(&storage, &event(30_078, 7, "d", &keys)), Kept::Old);
+        assert_eq!(keep(&storage, &event(30_078, 7, "d", &keys)), Kept::Older);
+        assert_eq!(keep(&storage, &event(30_078, 9, "d", &keys)), Kept::Again);
         assert_eq!(keep(&storage, &event(30_078, 6, "e", &keys)), Kept::New);
         assert_eq!(keep(&storage, &event(30_078, 4, "d", &other)), Kept::New);
         assert_eq!(keep(&storage, &event(24_212, 8, "d", &keys)), Kept::New);

@@ -7,7 +7,7 @@ use crate::support::{World, text};
 
 #[test]
 fn each_corrupt_provider_is_blamed_in_every_read_set() {
-    let world = World::start(3);
+    let mut world = World::start(3);
     let file = world.file("a.bin", 3_000_000, 5);
     world.json(&["put", text(&file)]);
     for corrupt in 0..3 {
@@ -32,9 +32,12 @@ fn each_corrupt_provider_is_blamed_in_every_read_set() {
             assert_eq!(names_it, read_set.contains(&corrupt), "{got}");
             assert!(blamed.iter().all(|one| one["provider"] == world.providers[corrupt].id), "{got}");
         }
+        // A provider remembers which files it found damaged, until it starts again.
+        world.kill(corrupt);
         for (path, bytes) in kept {
             fs::write(path, bytes).unwrap();
         }
+        world.revive(corrupt);
     }
 }
 

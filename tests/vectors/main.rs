@@ -6,6 +6,7 @@
 mod check;
 mod describe;
 mod make;
+mod python;
 mod vault;
 mod wrong;
 
@@ -67,6 +68,11 @@ fn chains_and_heads_open() {
 #[test]
 fn vaults_are_restored_from_blobs_and_the_secret() {
     load("vault.json").iter().for_each(vault::check);
+}
+
+#[test]
+fn a_decoder_in_another_language_restores_the_vault() {
+    load("vault.json").iter().for_each(python::check);
 }
 
 #[test]

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use futures_util::future::{BoxFuture, join_all};
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, join_all, select_ok};
 use nostr::{Event, EventId, Filter, RelayUrl};
 use tokio::task::JoinSet;
 use tokio::task::coop::consume_budget;
@@ -130,22 +131,23 @@ impl Member {
         sent
     }
 
-    /// Waits for room in the relay's queue; only so long when other relays have the event already, so that one slow
-    /// relay does not hold up the others. Whether the event got there.
-    async fn send(&self, text: Utf8Bytes, others_have_it: bool) -> bool {
-        let Some(queue) = self.link.queue() else { return false };
-        if !others_have_it {
-            return queue.send(text).await.is_ok();
+    /// Waits for room in the relay's queue, as long as the session lasts.
+    async fn send(&self, text: Utf8Bytes) -> Result<(), QueueError> {
+        match self.link.queue() {
+            Some(queue) => queue.send(text).await,
+            None => Err(QueueError::Closed),
         }
+    }
+
+    /// Waits for room only so long, so that one slow relay does not hold up the others, which have the event.
+    async fn send_in_time(&self, text: Utf8Bytes) {
         if self.is_congested.load(Ordering::Relaxed) {
-            return false;
+            return;
         }
-        if let Ok(sent) = timeout(SLOW_RELAY_WAIT, queue.send(text)).await {
-            return sent.is_ok();
+        if timeout(SLOW_RELAY_WAIT, self.send(text)).await.is_err() {
+            tracing::warn!(relay = %self.link.url, "relay takes events too slowly and is left out for now");
+            self.is_congested.store(true, Ordering::Relaxed);
         }
-        tracing::warn!(relay = %self.link.url, "relay takes events too slowly and is left out for now");
-        self.is_congested.store(true, Ordering::Relaxed);
-        false
     }
 }
 
@@ -173,8 +175,12 @@ impl Carrier for Relays {
                     Err(QueueError::Closed) => {}
                 }
             }
-            for member in full {
-                is_sent |= member.send(text.clone(), is_sent).await;
+            if !is_sent && let Some(index) = first_with_room(&full, &text).await {
+                full.swap_remove(index);
+                is_sent = true;
+            }
+            if is_sent {
+                join_all(full.iter().map(|member| member.send_in_time(text.clone()))).await;
             }
             if is_sent {
                 Ok(())
@@ -235,6 +241,16 @@ impl Carrier for Relays {
             Ok(subscription)
         })
     }
+}
+
+/// Waits until the first of these takes the event; which it was, unless all are gone.
+async fn first_with_room(full: &[&Member], text: &Utf8Bytes) -> Option<usize> {
+    let waiting = full.iter().enumerate().map(|(index, member)| {
+        let sending = member.send(text.clone());
+        async move { sending.await.map(|()| index) }.boxed()
+    });
+    let waiting: Vec<_> = waiting.collect();
+    if waiting.is_empty() { None } else { select_ok(waiting).await.ok().map(|(index, _others)| index) }
 }
 
 fn publish_text(event: &Event) -> Result<Utf8Bytes, TransportError> {
