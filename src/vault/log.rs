@@ -106,6 +106,14 @@ impl ChainLog {
         LogScan { log: self, buffer: Vec::new(), used: 0, offset, at_end: false }
     }
 
+    /// The same log, of a disk that refuses every write.
+    #[cfg(test)]
+    pub(crate) fn unwritable(&self) -> Self {
+        let file = File::open(&self.path).expect("the log is there");
+        let note = File::open(&self.note_path).expect("its note is there");
+        Self { path: self.path.clone(), file, note, note_path: self.note_path.clone() }
+    }
+
     fn note_synced(&self, len: u64) -> Result<(), VaultError> {
         self.note.write_all_at(&len.to_le_bytes(), 0).map_err(VaultError::io("write", &self.note_path))
     }

@@ -238,6 +238,14 @@ impl Manifest {
         Ok(())
     }
 
+    /// Has the disk refuse every write to a chain's log from now on.
+    #[cfg(test)]
+    pub(super) fn break_log(&self, device: DeviceId) {
+        let mut chains = self.lock();
+        let open = chains.get_mut(&device).expect("a chain");
+        open.log = Arc::new(open.log.unwritable());
+    }
+
     fn lock(&self) -> MutexGuard<'_, BTreeMap<DeviceId, OpenChain>> {
         self.chains.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::vault::chain::Items;
 
 /// Bytes of records that are kept open; compressed ones take a few times as much when opened.
-const OPENED_BYTES_MAX: usize = 8 * 1024 * 1024;
+const OPENED_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// What a record counts at least, for what surrounds its items.
 const RECORD_BYTES_MIN: usize = 16 * 1024;
 
@@ -75,7 +75,7 @@ mod tests {
             assert!(opened.get((0, 0)).is_some());
         }
         let inner = opened.inner.lock().unwrap();
-        assert_eq!((inner.records.len(), inner.bytes), (8, OPENED_BYTES_MAX));
+        assert_eq!((inner.records.len(), inner.bytes), (4, OPENED_BYTES_MAX));
         assert!(inner.records.contains_key(&(0, 99)) && !inner.records.contains_key(&(0, 1)));
     }
 }

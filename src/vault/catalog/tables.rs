@@ -14,7 +14,7 @@ use super::checksum::Checksum;
 /// Goes up whenever a table changes: another version is rebuilt.
 const CATALOG_VERSION: u64 = 1;
 /// Memory for the engine's pages.
-const CACHE_BYTES: usize = 24 * 1024 * 1024;
+const CACHE_BYTES: usize = 16 * 1024 * 1024;
 
 pub(super) const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
 /// Device → number, records, bytes, hash of the last record.

@@ -4,15 +4,15 @@ use std::sync::atomic::Ordering;
 
 use redb::{Durability, ReadableTable, WriteTransaction};
 
-use crate::format::{ContentItem, PlacementItem, Promises, Record};
+use crate::format::{ContentItem, PlacementItem, Record};
 use crate::types::DeviceId;
 use crate::types::limits::CHAIN_COUNT_MAX;
 use crate::vault::VaultError;
 use crate::vault::chain::Items;
 
 use super::tables::{
-    CHAIN_IDS, CHAINS, Catalog, NEEDS, PACK_ORDER, PACKS, PROMISES, PROVIDERS, PlaceValue, RECORDS,
-    REF_LISTS, SEGMENTS, SNAPSHOTS, TREE_PAGES,
+    CHAIN_IDS, CHAINS, Catalog, NEEDS, PACK_ORDER, PACKS, PROMISES, PROVIDERS, RECORDS, REF_LISTS, SEGMENTS,
+    SNAPSHOTS, TREE_PAGES,
 };
 
 /// Bytes of records after which the catalog is synced: a crash makes it read so many again, and a little more.
@@ -38,16 +38,9 @@ impl CatalogWriter<'_> {
     pub(crate) fn add(&mut self, record: &Record, items: &Items) -> Result<(), VaultError> {
         let chain = self.add_record(record)?;
         let sequence = record.place().sequence;
-        let place = |item: usize| -> PlaceValue {
-            (chain, sequence, u32::try_from(item).expect("a record has at most 2^20 items"))
-        };
         match items {
-            Items::Placement(items) => {
-                items.iter().enumerate().try_for_each(|(item, what)| self.add_placement(what, place(item)))
-            }
-            Items::Content(items) => {
-                items.iter().enumerate().try_for_each(|(item, what)| self.add_content(what, place(item)))
-            }
+            Items::Placement(items) => self.add_placement(items, chain, sequence),
+            Items::Content(items) => self.add_content(items, chain, sequence),
         }
     }
 
@@ -106,61 +99,63 @@ impl CatalogWriter<'_> {
         Ok(number)
     }
 
-    fn add_placement(&self, item: &PlacementItem, place: PlaceValue) -> Result<(), VaultError> {
+    fn add_placement(&self, items: &[PlacementItem], chain: u16, sequence: u64) -> Result<(), VaultError> {
         let write = &self.transaction;
-        let (chain, sequence, number) = place;
-        match item {
-            PlacementItem::Pack(pack) => {
-                let mut packs = write.open_table(PACKS).map_err(VaultError::catalog)?;
-                // A pack is written once: what was first under an id stays.
-                if packs.get(pack.id.as_bytes()).map_err(VaultError::catalog)?.is_none() {
-                    packs.insert(pack.id.as_bytes(), place).map_err(VaultError::catalog)?;
-                    let mut order = write.open_table(PACK_ORDER).map_err(VaultError::catalog)?;
-                    order.insert(place, pack.id.as_bytes()).map_err(VaultError::catalog)?;
+        let mut packs = write.open_table(PACKS).map_err(VaultError::catalog)?;
+        let mut order = write.open_table(PACK_ORDER).map_err(VaultError::catalog)?;
+        let mut providers = write.open_table(PROVIDERS).map_err(VaultError::catalog)?;
+        let mut promised = write.open_table(PROMISES).map_err(VaultError::catalog)?;
+        let mut needed = write.open_table(NEEDS).map_err(VaultError::catalog)?;
+        for (item, number) in items.iter().zip(0..) {
+            match item {
+                PlacementItem::Pack(pack) => {
+                    // A pack is written once: what was first under an id stays.
+                    if packs.get(pack.id.as_bytes()).map_err(VaultError::catalog)?.is_none() {
+                        let place = (chain, sequence, number);
+                        packs.insert(pack.id.as_bytes(), place).map_err(VaultError::catalog)?;
+                        order.insert(place, pack.id.as_bytes()).map_err(VaultError::catalog)?;
+                    }
                 }
+                PlacementItem::Promises(promises) => {
+                    let provider = promises.provider.as_bytes();
+                    providers.insert(provider, ()).map_err(VaultError::catalog)?;
+                    for promise in &promises.promises {
+                        let key = (promise.pack.as_bytes(), promise.shard.0, provider, chain);
+                        promised.insert(key, promise.expires.0).map_err(VaultError::catalog)?;
+                    }
+                }
+                PlacementItem::Needs(needs) => {
+                    let key = (needs.snapshot.as_bytes(), chain, sequence, number);
+                    needed.insert(key, ()).map_err(VaultError::catalog)?;
+                }
+                PlacementItem::Device(_) => {}
             }
-            PlacementItem::Promises(promises) => self.add_promises(promises, chain)?,
-            PlacementItem::Needs(needs) => {
-                let mut table = write.open_table(NEEDS).map_err(VaultError::catalog)?;
-                let key = (needs.snapshot.as_bytes(), chain, sequence, number);
-                table.insert(key, ()).map_err(VaultError::catalog)?;
-            }
-            PlacementItem::Device(_) => {}
         }
         Ok(())
     }
 
-    fn add_promises(&self, promises: &Promises, chain: u16) -> Result<(), VaultError> {
-        let mut providers = self.transaction.open_table(PROVIDERS).map_err(VaultError::catalog)?;
-        providers.insert(promises.provider.as_bytes(), ()).map_err(VaultError::catalog)?;
-        let mut table = self.transaction.open_table(PROMISES).map_err(VaultError::catalog)?;
-        for promise in &promises.promises {
-            let key = (promise.pack.as_bytes(), promise.shard.0, promises.provider.as_bytes(), chain);
-            table.insert(key, promise.expires.0).map_err(VaultError::catalog)?;
-        }
-        Ok(())
-    }
-
-    fn add_content(&self, item: &ContentItem, place: PlaceValue) -> Result<(), VaultError> {
+    fn add_content(&self, items: &[ContentItem], chain: u16, sequence: u64) -> Result<(), VaultError> {
         let write = &self.transaction;
-        let (chain, sequence, number) = place;
-        match item {
-            ContentItem::Segment(segment) => {
-                let mut table = write.open_table(SEGMENTS).map_err(VaultError::catalog)?;
-                let key = (segment.tag.as_bytes(), chain, sequence, number);
-                table.insert(key, ()).map_err(VaultError::catalog)?;
-            }
-            ContentItem::RefList(list) => {
-                let mut table = write.open_table(REF_LISTS).map_err(VaultError::catalog)?;
-                table.insert(list.tag.as_bytes(), place).map_err(VaultError::catalog)?;
-            }
-            ContentItem::TreePage(page) => {
-                let mut table = write.open_table(TREE_PAGES).map_err(VaultError::catalog)?;
-                table.insert(page.tag.as_bytes(), place).map_err(VaultError::catalog)?;
-            }
-            ContentItem::Snapshot(snapshot) => {
-                let mut table = write.open_table(SNAPSHOTS).map_err(VaultError::catalog)?;
-                table.insert(snapshot.id.as_bytes(), place).map_err(VaultError::catalog)?;
+        let mut segments = write.open_table(SEGMENTS).map_err(VaultError::catalog)?;
+        let mut ref_lists = write.open_table(REF_LISTS).map_err(VaultError::catalog)?;
+        let mut tree_pages = write.open_table(TREE_PAGES).map_err(VaultError::catalog)?;
+        let mut snapshots = write.open_table(SNAPSHOTS).map_err(VaultError::catalog)?;
+        for (item, number) in items.iter().zip(0..) {
+            let place = (chain, sequence, number);
+            match item {
+                ContentItem::Segment(segment) => {
+                    let key = (segment.tag.as_bytes(), chain, sequence, number);
+                    segments.insert(key, ()).map_err(VaultError::catalog)?;
+                }
+                ContentItem::RefList(list) => {
+                    ref_lists.insert(list.tag.as_bytes(), place).map_err(VaultError::catalog)?;
+                }
+                ContentItem::TreePage(page) => {
+                    tree_pages.insert(page.tag.as_bytes(), place).map_err(VaultError::catalog)?;
+                }
+                ContentItem::Snapshot(snapshot) => {
+                    snapshots.insert(snapshot.id.as_bytes(), place).map_err(VaultError::catalog)?;
+                }
             }
         }
         Ok(())

@@ -97,3 +97,20 @@ fn records_of_a_chain_come_back_end_to_end() {
         assert!(matches!(missing, Err(VaultError::NoSuchRecords { .. })), "{first}..={last}");
     }
 }
+
+#[test]
+fn after_a_failed_write_nothing_is_appended_until_the_home_is_opened_again() {
+    let (vault, folder) = fresh(1);
+    put(&vault, 1);
+    let before = everything(&vault, 4);
+    vault.manifest.break_log(vault.device());
+    let failed = vault.append(&[pack(2)], &[segment(2, 2)]).unwrap_err();
+    assert!(matches!(failed, VaultError::Io { .. }), "{failed}");
+    let refused = vault.append(&[pack(3)], &[]).unwrap_err();
+    assert!(matches!(refused, VaultError::NeedsReopen), "{refused}");
+    assert_eq!(everything(&vault, 4), before, "what is there can be read");
+    drop(vault);
+    let vault = reopen(&folder).unwrap();
+    assert_eq!(everything(&vault, 4), before);
+    put(&vault, 2);
+}
