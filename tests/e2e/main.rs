@@ -1,9 +1,10 @@
 //! The binary as people run it: real processes, sockets and disks.
 
-#![expect(unreachable_pub, reason = "support is shared with the benches, which have no crate around them")]
+#![expect(clippy::disallowed_methods, reason = "real processes run on the real clock")]
 
 mod damage;
 mod interrupt;
+mod memory;
 mod promises;
 mod recovery;
 mod roundtrip;

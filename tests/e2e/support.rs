@@ -1,4 +1,5 @@
 //! A relay, providers and clients as processes of the released binary, on loopback, in a temporary folder.
+#![expect(unreachable_pub, reason = "shared by several test and bench programs, which have no crate around them")]
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -96,7 +97,7 @@ impl World {
         args.extend(serve_args);
         let (process, hello) = start(&args);
         let provider = &mut self.providers[index];
-        provider.id = hello["provider"].as_str().expect("the provider says its key").to_owned();
+        hello["provider"].as_str().expect("the provider says its key").clone_into(&mut provider.id);
         provider.process = Some(process);
     }
 
@@ -109,16 +110,6 @@ impl World {
     pub fn destroy(&mut self, index: usize) {
         self.kill(index);
         fs::remove_dir_all(&self.providers[index].store).expect("the store can be deleted");
-    }
-
-    /// Process id of a provider that runs.
-    pub fn pid(&self, index: usize) -> u32 {
-        self.providers[index].process.as_ref().expect("the provider runs").0.id()
-    }
-
-    /// Process id of the relay.
-    pub fn relay_pid(&self) -> u32 {
-        self.relay_process.0.id()
     }
 
     /// A path in the world's folder.
@@ -167,6 +158,46 @@ impl World {
     }
 }
 
+/// What a process took that was watched to its end.
+pub struct Watched {
+    pub seconds: f64,
+    pub cpu_seconds: f64,
+    pub peak_mib: u64,
+}
+
+impl World {
+    /// Runs a command on the vault `home`, which must succeed, and watches its time and memory.
+    pub fn watch(&self, args: &[&str]) -> Watched {
+        let start = Instant::now();
+        let mut child = Command::new(env!("CARGO_BIN_EXE_blobdvm"))
+            .args(["--home", text(&self.path("home")), "--relay", &self.relay, "--quiet"])
+            .args(args)
+            .stdin(Stdio::null())
+            .spawn()
+            .expect("the binary starts");
+        let mut watched = Watched { seconds: 0.0, cpu_seconds: 0.0, peak_mib: 0 };
+        loop {
+            // A process that has ended but was not waited for has its times still, and no memory.
+            watched.cpu_seconds = cpu_seconds(child.id()).unwrap_or(watched.cpu_seconds);
+            watched.peak_mib = watched.peak_mib.max(peak_mib(child.id()).unwrap_or(0));
+            if let Some(status) = child.try_wait().expect("the child can be waited for") {
+                watched.seconds = start.elapsed().as_secs_f64();
+                assert!(status.success(), "{args:?} failed");
+                return watched;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Names and process ids of the relay and of the providers that run.
+    pub fn servers(&self) -> Vec<(String, u32)> {
+        let running = self.providers.iter().enumerate();
+        let providers = running
+            .filter_map(|(index, one)| Some((format!("provider {index}"), one.process.as_ref()?.0.id())));
+        std::iter::once(("relay".to_owned(), self.relay_process.0.id())).chain(providers).collect()
+    }
+}
+
 /// All files below `folder`.
 pub fn files(folder: &Path) -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
@@ -212,12 +243,17 @@ pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
-/// Resident memory of a process in KiB: now, and at its peak (`VmRSS`, `VmHWM`; proc(5)).
-pub fn memory_kib(pid: u32) -> (u64, u64) {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("the process runs");
-    let field = |name: &str| {
-        let line = status.lines().find(|line| line.starts_with(name)).expect("the kernel says it");
-        line.split_whitespace().nth(1).and_then(|number| number.parse().ok()).expect("it is a number")
-    };
-    (field("VmRSS:"), field("VmHWM:"))
+/// Peak of a process's resident memory (`VmHWM` in proc(5)); `None` if it has ended.
+pub fn peak_mib(pid: u32) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    Some(peak.split_whitespace().next()?.parse::<u64>().ok()? / 1024)
+}
+
+/// User and system time of a process (fields 14 and 15 of `stat` in proc(5), in ticks of 10 ms).
+pub fn cpu_seconds(pid: u32) -> Option<f64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
+    let ticks = |index: usize| fields.get(index)?.parse::<f64>().ok();
+    Some((ticks(11)? + ticks(12)?) / 100.0)
 }
