@@ -2,9 +2,10 @@
 
 use nostr::secp256k1::Message;
 use nostr::secp256k1::rand::{self, CryptoRng, RngCore};
-use nostr::{Event, EventId, Keys, Kind, SECP256K1, Tag, Tags};
+use nostr::{Event, Keys, Kind, SECP256K1, Tag, Tags};
 
 use crate::types::{ClientId, ProviderId, Timestamp};
+use crate::wire::nip01::event_id;
 
 /// An event that waits to be stamped with a time and signed, which happens when it is sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,7 +34,7 @@ impl Draft {
         let created_at = nostr::Timestamp::from_secs(created_at.0);
         let kind = Kind::from_u16(self.kind);
         let tags = Tags::from_list(self.tags);
-        let id = EventId::new(&author, &created_at, &kind, &tags, &self.content);
+        let id = event_id(&author, created_at, kind, &tags, &self.content);
         let message = Message::from_digest(id.to_bytes());
         let signature = keys.sign_schnorr_with_ctx(SECP256K1, &message, &mut NoAuxiliary);
         Event::new(id, author, created_at, kind, tags, self.content, signature)

@@ -20,6 +20,7 @@ pub mod chunk_set;
 pub mod draft;
 pub mod error;
 pub mod fuzz;
+pub mod nip01;
 pub mod request;
 mod request_body;
 pub mod response;

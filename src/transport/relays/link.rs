@@ -14,6 +14,7 @@ use super::queue::SendQueue;
 use crate::transport::Incoming;
 use crate::transport::outlet::Outlet;
 use crate::types::limits::{QUERY_ANSWER_LEN_MAX, QUERY_EVENT_COUNT_MAX};
+use crate::wire::nip01;
 
 /// A relay that has not sent EOSE by then may not have the subscription: it is asked again.
 const STORED_END_WAIT: Duration = Duration::from_secs(10);
@@ -200,7 +201,7 @@ impl Link {
         // A relay may send anything under any name. The one verification of live events is here: of id and of
         // signature, before anything is remembered about the event.
         let is_asked_for = filters.iter().any(|filter| filter.match_event(&event, MatchEventOptions::new()));
-        if is_asked_for && outlet.wants(&event.id) && event.verify().is_ok() {
+        if is_asked_for && outlet.wants(&event.id) && nip01::verifies(&event) {
             outlet.push(Incoming { event, relay: self.url.clone() });
         }
     }
@@ -303,7 +304,7 @@ impl Query {
     /// Takes an event of the answer if it was asked for and is what it says. Whether there is room for more.
     fn take(&mut self, event: Event) -> bool {
         // The one verification of stored events.
-        if !self.filter.match_event(&event, MatchEventOptions::new()) || event.verify().is_err() {
+        if !self.filter.match_event(&event, MatchEventOptions::new()) || !nip01::verifies(&event) {
             return true;
         }
         let Some(room_len) = self.room_len.checked_sub(event.content.len()) else { return false };

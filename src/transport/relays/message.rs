@@ -4,6 +4,8 @@ use nostr::{Event, EventId, Filter, JsonUtil};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::wire::nip01;
+
 /// A message from a relay. Events are not verified here.
 #[derive(Debug, Clone, PartialEq)]
 pub(in crate::transport) enum RelayMessage {
@@ -47,7 +49,11 @@ fn part<'de, T: Deserialize<'de>>(parts: &[&'de RawValue], index: usize) -> Opti
 
 /// `["EVENT", event]`
 pub(super) fn publish(event: &Event) -> String {
-    format!(r#"["EVENT",{}]"#, event.as_json())
+    let mut text = String::with_capacity(event.content.len() + 1_024);
+    text.push_str(r#"["EVENT","#);
+    nip01::push_json(&mut text, event);
+    text.push(']');
+    text
 }
 
 /// `["REQ", name, filter…]`; the name needs no escaping.
