@@ -21,7 +21,7 @@
 //! | [`vault`] | identity, manifest on disk, catalog | types crypt format env |
 //! | [`provider`] | admission, retention, eviction, serving, announcing | types wire session env transport store |
 //! | [`client`] | discovery, placement, put, get, recover | all above but relay, store and provider |
-//! | `testing` | a whole network in one process, and faults for it | anything above |
+//! | [`testing`] | a whole network in one process, and faults for it | anything above |
 //! | [`cli`] | one file for each command; output, progress, exit codes | anything above |
 //!
 //! Client and provider never import each other: the provider is plain, and cannot know what a blob means. The test
@@ -62,6 +62,7 @@ pub mod provider;
 pub mod relay;
 pub mod session;
 pub mod store;
+pub mod testing;
 pub mod transport;
 pub mod types;
 pub mod vault;
