@@ -1,120 +1,198 @@
-//! A chain of records, followed link by link (docs/format.md, "Chains"; invariant I5).
+//! A device's chain of records, checked link by link (docs/format.md, "Chains"; invariant I5).
 
-use crate::crypt::{LayerKey, PublicKey};
+use crate::crypt::{DeviceClass, Layer, LayerKey, PublicKey, VaultKeys};
 use crate::types::{DeviceId, VaultId};
 
 use super::FormatError;
+use super::content::ContentItem;
 use super::placement::{ChainEnd, Device, PlacementItem};
 use super::record::{Place, Record, RecordHash};
 
-/// A record that is not the next link of its chain.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum ChainError {
-    /// The record is well formed but belongs to another device.
-    #[error("a record of device {} in the chain of device {}", found.short(), wanted.short())]
-    OtherDevice {
-        /// Whose chain it is.
-        wanted: DeviceId,
-        /// Whose record it is.
-        found: DeviceId,
-    },
-    /// A record is missing, or comes twice.
-    #[error("record {found} of device {} follows where record {wanted} should", device.short())]
-    OutOfOrder {
-        /// Whose chain it is.
-        device: DeviceId,
-        /// The place that is next.
-        wanted: u64,
-        /// The place of the record.
-        found: u64,
-    },
-    /// The record follows another record than the one before it: the chain was forked or changed.
-    #[error("record {sequence} of device {} does not follow the record before it", device.short())]
-    Forked {
-        /// Whose chain it is.
-        device: DeviceId,
-        /// The place of the record.
-        sequence: u64,
-    },
-    /// The first record is not the one item that names the device.
-    #[error("the chain of device {} does not begin with its device", device.short())]
-    NoBeginning {
-        /// Whose chain it is.
-        device: DeviceId,
-    },
-    /// The record itself is wrong.
-    #[error(transparent)]
-    Format(#[from] FormatError),
-}
-
-/// What the chain of a vault's device is checked against.
-#[derive(Debug, Clone, Copy)]
-pub struct Anchor<'a> {
+/// What is needed to check and open the records of a vault.
+#[derive(Debug)]
+pub struct ChainKeys {
     /// The vault.
     pub vault: VaultId,
-    /// Its public key, which certifies devices.
+    /// Certifies devices.
     pub vault_key: PublicKey,
-    /// Opens the first record.
-    pub placement_key: &'a LayerKey,
+    /// Opens placement records.
+    pub placement: LayerKey,
+    /// Opens content records.
+    pub content: LayerKey,
 }
 
-/// A device's chain as far as it was followed.
+impl ChainKeys {
+    /// Those of the vault with `keys`.
+    pub fn new(keys: &VaultKeys) -> Self {
+        Self {
+            vault: keys.vault_id(),
+            vault_key: PublicKey::from(keys.identity()),
+            placement: keys.placement_key(),
+            content: keys.content_key(),
+        }
+    }
+}
+
+/// The opened items of one record.
+#[derive(Debug)]
+pub enum Items {
+    /// Of the placement layer.
+    Placement(Vec<PlacementItem>),
+    /// Of the content layer.
+    Content(Vec<ContentItem>),
+}
+
+impl Items {
+    /// Opens `record`, whatever its layer.
+    pub fn open(record: &Record, keys: &ChainKeys) -> Result<Self, FormatError> {
+        match record.layer() {
+            Layer::Content => Ok(Self::Content(record.open(keys.vault, &keys.content)?)),
+            Layer::Placement | Layer::None => Ok(Self::Placement(record.open(keys.vault, &keys.placement)?)),
+        }
+    }
+}
+
+/// Why a record cannot follow in a chain.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RecordFault {
+    /// It is no record, does not open, or its signature is not valid.
+    #[error(transparent)]
+    Format(#[from] FormatError),
+    /// It belongs to another chain.
+    #[error("it is of device {}", found.short())]
+    WrongDevice {
+        /// The device that it names.
+        found: DeviceId,
+    },
+    /// It stands at another place.
+    #[error("it says that it is record {found}")]
+    WrongSequence {
+        /// The place that it names.
+        found: u64,
+    },
+    /// It names another predecessor.
+    #[error("it does not follow the record before it")]
+    BrokenLink,
+    /// A chain begins with one item that describes its device, and no other record holds such an item.
+    #[error("a chain begins with its device, and only with it")]
+    NotGenesis,
+    /// A device that may only verify wrote more than promises.
+    #[error("a verify device may record promises only")]
+    NotAllowed,
+    /// The bytes of the chain end within the record.
+    #[error("the chain ends within it")]
+    CutOff,
+}
+
+/// A chain as far as it was checked.
 #[derive(Debug, Clone)]
 pub struct Chain {
-    device: Device,
-    last: u64,
+    id: DeviceId,
+    device: Option<Device>,
+    count: u64,
     last_hash: RecordHash,
 }
 
 impl Chain {
-    /// Begins with the first record: it must carry the device, certified by the vault, and be signed by it.
-    pub fn begin(record: &Record, anchor: &Anchor<'_>) -> Result<Self, ChainError> {
-        let place = record.place();
-        let no_beginning = ChainError::NoBeginning { device: place.device };
-        if place.sequence != 0 {
-            return Err(ChainError::OutOfOrder { device: place.device, wanted: 0, found: place.sequence });
-        }
-        let items: Vec<PlacementItem> = record.open(anchor.vault, anchor.placement_key)?;
-        let Ok([PlacementItem::Device(device)]) = <[_; 1]>::try_from(items) else { return Err(no_beginning) };
-        if device.id != place.device {
-            return Err(no_beginning);
-        }
-        device.verify(anchor.vault, &anchor.vault_key)?;
-        record.verify(&device.key)?;
-        Ok(Self { device, last: 0, last_hash: record.hash() })
+    /// The chain of device `id`, before its first record.
+    pub fn new(id: DeviceId) -> Self {
+        Self { id, device: None, count: 0, last_hash: RecordHash::NONE }
     }
 
-    /// Goes on to the next record: it must follow the last one and be signed by the device.
-    pub fn follow(&mut self, record: &Record) -> Result<(), ChainError> {
-        let (device, place, next) = (self.device.id, record.place(), self.next());
-        if place.device != device {
-            return Err(ChainError::OtherDevice { wanted: device, found: place.device });
-        }
-        if place.sequence != next.sequence {
-            return Err(ChainError::OutOfOrder { device, wanted: next.sequence, found: place.sequence });
-        }
-        if place.previous != next.previous {
-            return Err(ChainError::Forked { device, sequence: place.sequence });
-        }
-        record.verify(&self.device.key)?;
-        self.last = place.sequence;
-        self.last_hash = record.hash();
-        Ok(())
+    /// Whose chain it is.
+    pub fn id(&self) -> DeviceId {
+        self.id
     }
 
-    /// The device.
-    pub fn device(&self) -> &Device {
-        &self.device
+    /// The device, once the first record was read.
+    pub fn device(&self) -> Option<&Device> {
+        self.device.as_ref()
     }
 
-    /// The last record.
-    pub fn end(&self) -> ChainEnd {
-        ChainEnd { device: self.device.id, sequence: self.last, hash: self.last_hash }
+    /// How many records it has.
+    pub fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// Hash of the last record.
+    pub fn last_hash(&self) -> RecordHash {
+        self.last_hash
+    }
+
+    /// Its last record; `None` if it has none.
+    pub fn end(&self) -> Option<ChainEnd> {
+        let sequence = self.count.checked_sub(1)?;
+        Some(ChainEnd { device: self.id, sequence, hash: self.last_hash })
     }
 
     /// Where the next record goes.
     pub fn next(&self) -> Place {
-        Place { device: self.device.id, sequence: self.last + 1, previous: self.last_hash }
+        Place { device: self.id, sequence: self.count, previous: self.last_hash }
     }
+
+    /// Goes on behind record `count - 1`, whose hash is `last_hash`, without reading what is between.
+    ///
+    /// Only after the first record was accepted, and only to where the chain was checked before.
+    pub fn skip_to(&mut self, count: u64, last_hash: RecordHash) {
+        assert!(self.device.is_some() && count >= self.count, "a chain is skipped forward from its device");
+        self.count = count;
+        self.last_hash = last_hash;
+    }
+
+    /// Checks that `record` is the next one, and opens it. The chain goes on behind it then; else it is as before.
+    pub fn accept(&mut self, record: &Record, keys: &ChainKeys) -> Result<Items, RecordFault> {
+        let place = record.place();
+        if place.device != self.id {
+            return Err(RecordFault::WrongDevice { found: place.device });
+        }
+        if place.sequence != self.count {
+            return Err(RecordFault::WrongSequence { found: place.sequence });
+        }
+        if place.previous != self.last_hash {
+            return Err(RecordFault::BrokenLink);
+        }
+        let items = match &self.device {
+            None => self.accept_genesis(record, keys)?,
+            Some(device) => {
+                record.verify(&device.key)?;
+                let items = Items::open(record, keys)?;
+                check_allowed(&items, device.class)?;
+                items
+            }
+        };
+        self.count += 1;
+        self.last_hash = record.hash();
+        Ok(items)
+    }
+
+    fn accept_genesis(&mut self, record: &Record, keys: &ChainKeys) -> Result<Items, RecordFault> {
+        let items = Items::open(record, keys)?;
+        let Items::Placement(placement) = &items else { return Err(RecordFault::NotGenesis) };
+        let [PlacementItem::Device(device)] = placement.as_slice() else {
+            return Err(RecordFault::NotGenesis);
+        };
+        if device.id != self.id {
+            return Err(RecordFault::WrongDevice { found: device.id });
+        }
+        device.verify(keys.vault, &keys.vault_key)?;
+        record.verify(&device.key)?;
+        self.device = Some(device.clone());
+        Ok(items)
+    }
+}
+
+fn check_allowed(items: &Items, class: DeviceClass) -> Result<(), RecordFault> {
+    let Items::Placement(placement) = items else {
+        return if class == DeviceClass::Full { Ok(()) } else { Err(RecordFault::NotAllowed) };
+    };
+    for item in placement {
+        match item {
+            PlacementItem::Device(_) => return Err(RecordFault::NotGenesis),
+            PlacementItem::Promises(_) => {}
+            _ if class == DeviceClass::Verify => return Err(RecordFault::NotAllowed),
+            _ => {}
+        }
+    }
+    Ok(())
 }

@@ -21,7 +21,7 @@ pub mod tree;
 
 mod error;
 
-pub use chain::{Anchor, Chain, ChainError};
+pub use chain::{Chain, ChainKeys, Items, RecordFault};
 pub use content::{ContentItem, Piece, RefList, Refs, Segment, Snapshot};
 pub use error::FormatError;
 pub use head::{Head, OtherHead, PackRef, Run, RunDepth, RunIndex};

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use crate::crypt::CryptError;
 use crate::format::FormatError;
+use crate::format::chain::RecordFault;
 use crate::types::{DeviceId, SnapshotId, Timestamp};
-use crate::vault::chain::RecordFault;
 
 /// An error of the `vault` layer. [`VaultError::remedy`] is the second line that people see.
 #[derive(Debug, thiserror::Error)]

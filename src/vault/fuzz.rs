@@ -4,10 +4,10 @@ use std::sync::{Arc, OnceLock};
 
 use crate::crypt::{DeviceClass, VaultKeys, VaultSecret};
 use crate::env::{Env, ManualClock};
+use crate::format::chain::{Chain, ChainKeys};
 use crate::format::codec::Reader;
 use crate::format::{Body, Device, Place, PlacementItem, Promises, Record};
 use crate::types::{DeviceId, ProviderId, Timestamp};
-use crate::vault::chain::{Chain, ChainKeys};
 use crate::vault::log::ChainLog;
 use crate::vault::{key_file, parse_secret, settings};
 

@@ -11,10 +11,10 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use crate::format::Record;
+use crate::format::chain::RecordFault;
 use crate::format::codec::Reader;
 use crate::types::DeviceId;
 use crate::types::limits::RECORD_BODY_LEN_MAX;
-use crate::vault::chain::RecordFault;
 use crate::vault::{VaultError, files};
 
 /// No record is longer: its body, and less than a page for envelope, sealing and signature.

@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::crypt::{MaskKey, SegmentKey};
+use crate::format::chain::Items;
 use crate::format::{
     Coding, ContentItem, Pack, PlacementItem, Record, RecordHash, RefList, Segment, Snapshot, TreePage,
 };
 use crate::types::{DeviceId, PackId, ProviderId, ShardIndex, SnapshotId, Tag, Timestamp};
 use crate::vault::VaultError;
 use crate::vault::catalog::ItemPlace;
-use crate::vault::chain::Items;
 use crate::vault::manifest::Manifest;
 
 /// A pack and what is promised for its shards.

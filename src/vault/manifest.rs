@@ -6,12 +6,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::crypt::{DeviceClass, Layer, VaultKeys};
 use crate::env::Env;
+use crate::format::chain::{Chain, ChainKeys, Items, RecordFault};
 use crate::format::codec::Reader;
 use crate::format::{Body, ChainEnd, ContentItem, Device, Place, PlacementItem, Record};
 use crate::types::DeviceId;
 use crate::types::limits::CHAIN_COUNT_MAX;
 use crate::vault::catalog::{Catalog, ChainRow};
-use crate::vault::chain::{Chain, ChainKeys, Items, RecordFault};
 use crate::vault::log::ChainLog;
 use crate::vault::opened::OpenedRecords;
 use crate::vault::{VaultError, files};

@@ -12,7 +12,6 @@
 pub mod fuzz;
 
 mod catalog;
-mod chain;
 mod error;
 mod files;
 mod head_file;
@@ -28,7 +27,7 @@ mod settings;
 mod snapshots;
 mod verify;
 
-pub use chain::RecordFault;
+pub use crate::format::RecordFault;
 pub use error::{ResolveError, VaultError};
 pub use head_file::HeadRelation;
 pub use home::Home;

@@ -6,9 +6,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::crypt::{DeviceClass, VaultKeys};
 use crate::env::Env;
+use crate::format::chain::ChainKeys;
 use crate::format::{ChainEnd, ContentItem, Device, PlacementItem, RefList, Segment, Snapshot, TreePage};
 use crate::types::{DeviceId, PackId, ProviderId, SnapshotId, Tag};
-use crate::vault::chain::ChainKeys;
 use crate::vault::lock::HomeLock;
 use crate::vault::manifest::Manifest;
 use crate::vault::{Home, Imported, PackEntry, Settings, VaultError, settings};

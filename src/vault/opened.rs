@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::vault::chain::Items;
+use crate::format::chain::Items;
 
 /// Bytes of records that are kept open; compressed ones take a few times as much when opened.
 const OPENED_BYTES_MAX: usize = 4 * 1024 * 1024;

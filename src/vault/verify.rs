@@ -1,9 +1,9 @@
 //! Verifying the manifest: every chain from its first record on, and whether what records name is recorded.
 
 use crate::crypt::DeviceClass;
+use crate::format::chain::{Chain, Items, RecordFault};
 use crate::format::{ContentItem, EntryKind, PlacementItem, Refs};
 use crate::types::{DeviceId, Tag, Timestamp};
-use crate::vault::chain::{Chain, Items, RecordFault};
 use crate::vault::manifest::Manifest;
 use crate::vault::{Vault, VaultError};
 

@@ -166,23 +166,17 @@ pub(crate) fn open_head(sealed: &[u8], keys: &VaultKeys) -> Result<Head, FormatE
 }
 
 /// Follows a chain, and describes the items of each record.
-pub(crate) fn read_chain(records: &[u8], keys: &VaultKeys) -> Result<(Vec<Value>, ChainEnd), ChainError> {
-    let (vault, placement_key) = (keys.vault_id(), keys.placement_key());
-    let anchor = Anchor { vault, vault_key: PublicKey::from(keys.identity()), placement_key: &placement_key };
+pub(crate) fn read_chain(records: &[u8], keys: &VaultKeys) -> Result<(Vec<Value>, ChainEnd), RecordFault> {
+    let chain_keys = ChainKeys::new(keys);
     let mut input = Reader::new(records, "a chain");
     let (mut chain, mut described) = (None::<Chain>, Vec::new());
     while input.remaining() > 0 || chain.is_none() {
         let record = Record::read(&mut input)?;
-        match &mut chain {
-            Some(chain) => chain.follow(&record)?,
-            None => chain = Some(Chain::begin(&record, &anchor)?),
-        }
-        described.push(match record.layer() {
-            Layer::Content => {
-                record.open(vault, &keys.content_key())?.iter().map(describe::content).collect()
-            }
-            _ => record.open(vault, &placement_key)?.iter().map(describe::placement).collect(),
+        let chain = chain.get_or_insert_with(|| Chain::new(record.place().device));
+        described.push(match chain.accept(&record, &chain_keys)? {
+            Items::Placement(items) => items.iter().map(describe::placement).collect(),
+            Items::Content(items) => items.iter().map(describe::content).collect(),
         });
     }
-    Ok((described, chain.expect("there is a record").end()))
+    Ok((described, chain.and_then(|chain| chain.end()).expect("there is a record")))
 }

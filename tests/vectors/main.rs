@@ -9,6 +9,7 @@ mod make;
 mod python;
 mod vault;
 mod wrong;
+mod wrong_chain;
 
 use std::fs;
 use std::path::PathBuf;

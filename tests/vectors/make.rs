@@ -250,12 +250,14 @@ pub(crate) fn items() -> Vec<Value> {
         .collect()
 }
 
-/// Three records of device 1: the device, all kinds of placement items, all kinds of content items.
+/// Three records of device 1: the device, the other kinds of placement items, all kinds of content items.
 pub(crate) fn chain() -> Vec<Record> {
     let first = device(1, DeviceClass::Full, Vec::new());
     let id = first.id;
     let mut bodies = Body::of(&[PlacementItem::Device(first)]).unwrap();
-    bodies.extend(Body::of(&placement_items()).unwrap());
+    let later: Vec<_> =
+        placement_items().into_iter().filter(|item| !matches!(item, PlacementItem::Device(_))).collect();
+    bodies.extend(Body::of(&later).unwrap());
     bodies.extend(Body::of(&content_items()).unwrap());
     seal_chain(&bodies, id)
 }

@@ -2,17 +2,15 @@
 
 use std::fmt::Debug;
 
-use blobdvm::crypt::{
-    Aad, DeviceClass, Layer, Purpose, SealedKind, SegmentKey, VaultKeys, seal_salted, seal_segment, sign,
-};
+use blobdvm::crypt::{Aad, Layer, Purpose, SealedKind, SegmentKey, seal_salted, seal_segment, sign};
 use blobdvm::erasure::Scheme;
 use blobdvm::format::codec::{Writer, decode, encode};
 use blobdvm::format::*;
 use blobdvm::types::{BlobHash, DeviceId, MerkleRoot, PackId, ProviderId, ShardIndex, Tag};
 use serde_json::{Value, json};
 
-use super::make::{chain, content_items, device, entry, file, head, placement_items, rng, secret_keys};
-use super::{array, bytes, check, text};
+use super::make::{content_items, entry, file, head, placement_items, rng, secret_keys};
+use super::{array, bytes, check, text, wrong_chain};
 
 /// Reads a vector as what it claims to be.
 pub(crate) fn read(vector: &Value) -> Result<(), String> {
@@ -23,7 +21,7 @@ pub(crate) fn read(vector: &Value) -> Result<(), String> {
         "entry" => decode::<Entry>(&bytes, "an entry").map(drop),
         "index" => decode::<RunIndex>(&bytes, "an index").map(drop),
         "packed data" => compress::unpack(&bytes, 1000, "packed data").map(drop),
-        "chain" => return check::read_chain(&bytes, &keys).map(drop).map_err(|error| name_of(&error)),
+        "chain" => return check::read_chain(&bytes, &keys).map(drop).map_err(|fault| name_of(&fault)),
         "head" => check::open_head(&bytes, &keys).map(drop),
         "segment" => {
             let piece =
@@ -53,7 +51,8 @@ fn name_of(error: &impl Debug) -> String {
 
 /// All wrong vectors, each with the error that it gives.
 pub(crate) fn make() -> Vec<Value> {
-    let parts = [placement(), content(), entries(), packed(), chains(), heads(), indexes(), blobs()];
+    let parts =
+        [placement(), content(), entries(), packed(), wrong_chain::make(), heads(), indexes(), blobs()];
     let with_error = |mut vector: Value| {
         vector["error"] = read(&vector).expect_err(text(&vector, "law")).into();
         vector
@@ -61,12 +60,12 @@ pub(crate) fn make() -> Vec<Value> {
     parts.into_iter().flatten().map(with_error).collect()
 }
 
-fn wrong(law: &str, what: &str, bytes: impl AsRef<[u8]>) -> Value {
+pub(crate) fn wrong(law: &str, what: &str, bytes: impl AsRef<[u8]>) -> Value {
     json!({ "law": law, "what": what, "bytes": hex::encode(bytes) })
 }
 
 /// An encoding with `change` made to it.
-fn changed(encoding: &[u8], change: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+pub(crate) fn changed(encoding: &[u8], change: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
     let mut bytes = encoding.to_vec();
     change(&mut bytes);
     bytes
@@ -223,69 +222,6 @@ fn packed() -> Vec<Value> {
             // The same without a size: window descriptor instead.
             vec![1, 0x28, 0xb5, 0x2f, 0xfd, 0x00, 0x58, 0x19, 0, 0, b'a', b'b', b'c']
         }),
-    ]
-}
-
-/// A record of device 1 at `place`, with this plaintext as its body.
-fn record(plain: &[u8], place: Place, layer: Layer, keys: &VaultKeys) -> Vec<u8> {
-    let extra = [place.sequence.to_le_bytes().as_slice(), &place.previous.0].concat();
-    let (vault, device) = (keys.vault_id(), place.device);
-    let key = if layer == Layer::Content { keys.content_key() } else { keys.placement_key() };
-    let aad = Aad { kind: SealedKind::Record, vault, device, layer, extra: &extra };
-    let sealed = seal_salted(plain, &aad, &key, &mut rng(1));
-    let mut out = Writer::new();
-    out.raw(&[1, layer.code()]);
-    out.raw(device.as_bytes());
-    out.raw(&extra);
-    out.u32(u32::try_from(sealed.len()).unwrap());
-    out.raw(&sealed);
-    let signer = keys.device_keys(DeviceClass::Full, &device);
-    let signature = sign::sign(out.as_bytes(), Purpose::Record, &signer);
-    out.raw(&signature.0);
-    out.into_bytes()
-}
-
-fn chains() -> Vec<Value> {
-    let keys = secret_keys();
-    let records = chain();
-    let [first, second, third] = [0, 1, 2].map(|i: usize| records[i].as_bytes().to_vec());
-    let chain = |law, records: &[&[u8]]| wrong(law, "chain", records.concat());
-    let start = records[0].place();
-    let next = records[1].place();
-    let body = |plain: &[u8]| record(plain, next, Layer::Placement, &keys);
-    let needs = [&[1, 0, 1, 0, 0, 0], encode(&placement_items()[5]).unwrap().as_slice()].concat();
-    let stranger = Place { device: DeviceId::new([2; 16]), ..next };
-    let fork = Place { previous: RecordHash([9; 32]), ..next };
-    let uncertified = Device { class: DeviceClass::Verify, ..device(1, DeviceClass::Full, Vec::new()) };
-    let first_of = |item: &PlacementItem| {
-        let plain = [&[1, 0, 1, 0, 0, 0], encode(item).unwrap().as_slice()].concat();
-        record(&plain, start, Layer::Placement, &keys)
-    };
-    vec![
-        chain("a chain has a beginning", &[]),
-        chain("a chain begins with record 0", &[&second]),
-        chain("a chain begins with its device", &[&first_of(&placement_items()[5])]),
-        chain("a device begins its own chain", &[&first_of(&placement_items()[1])]),
-        chain("a device is certified by the vault", &[&first_of(&PlacementItem::Device(uncertified))]),
-        chain("no record is missing", &[&first, &third]),
-        chain("no record comes twice", &[&first, &second, &second]),
-        chain("a record follows the one before", &[&first, &record(&needs, fork, Layer::Placement, &keys)]),
-        chain("a chain has one device", &[&first, &record(&needs, stranger, Layer::Placement, &keys)]),
-        chain("a record's version is known", &[&changed(&first, |b| b[0] = 2)]),
-        chain("a record's layer is known", &[&changed(&first, |b| b[1] = 0)]),
-        chain("the first record has no predecessor", &[&changed(&first, |b| b[26] = 1)]),
-        chain("a later record has a predecessor", &[&first, &changed(&second, |b| b[26..58].fill(0))]),
-        chain("a record has a body", &[&changed(&first, |b| b[58..62].copy_from_slice(&[53, 0, 0, 0]))]),
-        chain("a sealed body is within its limit", &[&changed(&first, |b| b[61] = 1)]),
-        chain("a record is complete", &[&first, &second[..second.len() - 1]]),
-        chain("a record is signed", &[&first, &changed(&second, |b| *b.last_mut().unwrap() ^= 1)]),
-        chain("a signature covers the sealed body", &[&first, &changed(&second, |b| b[100] ^= 1)]),
-        chain("a first record's body authenticates", &[&changed(&first, |b| b[100] ^= 1)]),
-        chain("a body's version is known", &[&first, &body(&changed(&needs, |b| b[0] = 2))]),
-        chain("a body's packing is known", &[&first, &body(&changed(&needs, |b| b[1] = 2))]),
-        chain("a body's count is true", &[&first, &body(&changed(&needs, |b| b[2] = 2))]),
-        chain("a body ends where it ends", &[&first, &body(&changed(&needs, |b| b.push(0)))]),
-        chain("a content record has content items", &[&first, &record(&needs, next, Layer::Content, &keys)]),
     ]
 }
 

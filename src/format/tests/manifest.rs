@@ -3,13 +3,13 @@
 use proptest::prelude::*;
 
 use super::sample::{Sample, bytes, device, keys, rng};
-use crate::crypt::{PublicKey, Purpose, SealedKind, Signature, seal_salted, sign};
+use crate::crypt::{DeviceClass, PublicKey, Purpose, SealedKind, Signature, seal_salted, sign};
 use crate::erasure::Scheme;
 use crate::format::codec::Reader;
 use crate::format::runs::plan;
 use crate::format::*;
 use crate::types::limits::HEAD_LEN_CLASSES;
-use crate::types::{DeviceId, ShardIndex, Timestamp};
+use crate::types::{DeviceId, ProviderId, ShardIndex, SnapshotId, Timestamp};
 
 /// Seals one record with the items of one body after `place`.
 fn seal<T: record::Item>(items: &[T], place: Place, seed: u64) -> Record {
@@ -19,7 +19,7 @@ fn seal<T: record::Item>(items: &[T], place: Place, seed: u64) -> Record {
         crate::crypt::Layer::Content => keys.content_key(),
         _ => keys.placement_key(),
     };
-    let signer = keys.device_keys(crate::crypt::DeviceClass::Full, &place.device);
+    let signer = keys.device_keys(DeviceClass::Full, &place.device);
     Record::seal(&body, place, keys.vault_id(), &layer_key, &signer, &mut rng(seed))
 }
 
@@ -29,11 +29,15 @@ fn first_record(id: u8) -> Record {
     seal(&[PlacementItem::Device(device)], place, 1)
 }
 
-fn begin(record: &Record) -> Result<Chain, ChainError> {
-    let keys = keys();
-    let placement_key = keys.placement_key();
-    let vault_key = PublicKey::from(keys.identity());
-    Chain::begin(record, &Anchor { vault: keys.vault_id(), vault_key, placement_key: &placement_key })
+fn chain_keys() -> ChainKeys {
+    ChainKeys::new(&keys())
+}
+
+/// What becomes of a chain of device 1 with this first record.
+fn begin(record: &Record) -> Result<Chain, RecordFault> {
+    let mut chain = Chain::new(DeviceId::new([1; 16]));
+    chain.accept(record, &chain_keys())?;
+    Ok(chain)
 }
 
 /// A chain of device 1 with `count` records, content and placement by turns.
@@ -43,11 +47,11 @@ fn chain(count: u64) -> Vec<Record> {
     for seed in 1..count {
         let mut sample = Sample::new(seed);
         let record = if seed % 2 == 0 {
-            seal(&[sample.placement_item()], chain.next(), seed)
+            seal(&[sample.later_placement_item()], chain.next(), seed)
         } else {
             seal(&[sample.content_item(), sample.content_item()], chain.next(), seed)
         };
-        chain.follow(&record).unwrap();
+        chain.accept(&record, &chain_keys()).unwrap();
         records.push(record);
     }
     records
@@ -116,40 +120,65 @@ fn newer_record_says_that_a_newer_program_is_needed() {
 fn chain_notices_a_gap_a_repetition_a_fork_and_a_stranger() {
     let records = chain(4);
     let mut begun = begin(&records[0]).unwrap();
-    let device = begun.end().device;
-    let out_of_order = |wanted, found| Err(ChainError::OutOfOrder { device, wanted, found });
-    assert_eq!(begun.follow(&records[2]), out_of_order(1, 2));
-    assert_eq!(begun.follow(&records[0]), out_of_order(1, 0));
-    assert_eq!(begun.follow(&records[1]), Ok(()));
-    assert_eq!(begun.follow(&records[1]), out_of_order(2, 1));
+    let before = begun.next();
+    let fault = |chain: &mut Chain, record| chain.accept(record, &chain_keys()).err();
+    assert_eq!(fault(&mut begun, &records[2]), Some(RecordFault::WrongSequence { found: 2 }));
+    assert_eq!(fault(&mut begun, &records[0]), Some(RecordFault::WrongSequence { found: 0 }));
+    assert_eq!(begun.next(), before);
+    assert_eq!(fault(&mut begun, &records[1]), None);
 
-    let fork = Place { sequence: 2, previous: RecordHash([9; 32]), device };
+    let fork = Place { previous: RecordHash([9; 32]), ..begun.next() };
     let forked = seal(&[Sample::new(9).placement_item()], fork, 9);
-    assert_eq!(begun.follow(&forked), Err(ChainError::Forked { device, sequence: 2 }));
-
+    assert_eq!(fault(&mut begun, &forked), Some(RecordFault::BrokenLink));
     let stranger = DeviceId::new([2; 16]);
     let strange = seal(&[Sample::new(9).placement_item()], Place { device: stranger, ..begun.next() }, 9);
-    assert_eq!(begun.follow(&strange), Err(ChainError::OtherDevice { wanted: device, found: stranger }));
-    assert_eq!(begun.follow(&records[2]), Ok(()));
-    assert_eq!(begun.end(), ChainEnd { device, sequence: 2, hash: records[2].hash() });
+    assert_eq!(fault(&mut begun, &strange), Some(RecordFault::WrongDevice { found: stranger }));
+    assert_eq!(fault(&mut begun, &records[2]), None);
+    let end = ChainEnd { device: before.device, sequence: 2, hash: records[2].hash() };
+    assert_eq!(begun.end(), Some(end));
 }
 
 #[test]
 fn chain_begins_with_one_certified_device() {
     let place = Place { device: DeviceId::new([1; 16]), sequence: 0, previous: RecordHash::NONE };
-    let no_beginning = ChainError::NoBeginning { device: place.device };
-    let other_item = seal(&[Sample::new(9).content_item()], place, 1);
-    assert!(begin(&other_item).is_err());
+    let fault = |record: &Record| begin(record).unwrap_err();
+    assert_eq!(fault(&seal(&[Sample::new(9).content_item()], place, 1)), RecordFault::NotGenesis);
     let other_device = seal(&[PlacementItem::Device(device(2))], place, 1);
-    assert_eq!(begin(&other_device).unwrap_err(), no_beginning);
+    assert_eq!(fault(&other_device), RecordFault::WrongDevice { found: DeviceId::new([2; 16]) });
     let two = seal(&[PlacementItem::Device(device(1)), PlacementItem::Device(device(1))], place, 1);
-    assert_eq!(begin(&two).unwrap_err(), no_beginning);
+    assert_eq!(fault(&two), RecordFault::NotGenesis);
     let mut uncertified = device(1);
-    uncertified.class = crate::crypt::DeviceClass::Verify;
-    let error = begin(&seal(&[PlacementItem::Device(uncertified)], place, 1)).unwrap_err();
+    uncertified.class = DeviceClass::Verify;
+    let error = fault(&seal(&[PlacementItem::Device(uncertified)], place, 1));
     assert_eq!(error.to_string(), "the signature of a device's certificate is not valid");
     let later = chain(2).pop().unwrap();
-    assert!(matches!(begin(&later), Err(ChainError::OutOfOrder { wanted: 0, found: 1, .. })));
+    assert_eq!(fault(&later), RecordFault::WrongSequence { found: 1 });
+}
+
+#[test]
+fn device_names_itself_only_once_and_a_verify_device_records_promises_only() {
+    let mut begun = begin(&first_record(1)).unwrap();
+    let again = seal(&[PlacementItem::Device(device(1))], begun.next(), 1);
+    assert_eq!(begun.accept(&again, &chain_keys()).unwrap_err(), RecordFault::NotGenesis);
+
+    let keys = keys();
+    let id = DeviceId::new([3; 16]);
+    let verifier = Device::certify(id, DeviceClass::Verify, Timestamp(0), Vec::new(), &keys);
+    let signer = keys.device_keys(DeviceClass::Verify, &id);
+    let seal = |item: PlacementItem, place| {
+        let body = &Body::of(&[item]).unwrap()[0];
+        Record::seal(body, place, keys.vault_id(), &keys.placement_key(), &signer, &mut rng(1))
+    };
+    let mut chain = Chain::new(id);
+    let mut accept = |item| {
+        let record = seal(item, chain.next());
+        chain.accept(&record, &chain_keys()).map(drop)
+    };
+    assert_eq!(accept(PlacementItem::Device(verifier)), Ok(()));
+    let (provider, snapshot) = (ProviderId::new([1; 32]), SnapshotId::new([1; 16]));
+    assert_eq!(accept(PlacementItem::Promises(Promises { provider, promises: Vec::new() })), Ok(()));
+    let needs = PlacementItem::Needs(Needs { snapshot, packs: Vec::new() });
+    assert_eq!(accept(needs), Err(RecordFault::NotAllowed));
 }
 
 fn seal_head(head: &Head, seed: u64) -> Vec<u8> {

@@ -63,7 +63,18 @@ impl Sample {
     }
 
     pub(super) fn placement_item(&mut self) -> PlacementItem {
-        match self.0.random_range(0..4) {
+        let kind = self.0.random_range(0..4);
+        self.placement_item_of(kind)
+    }
+
+    /// One that may stand behind the beginning of a chain.
+    pub(super) fn later_placement_item(&mut self) -> PlacementItem {
+        let kind = self.0.random_range(1..4);
+        self.placement_item_of(kind)
+    }
+
+    fn placement_item_of(&mut self, kind: u8) -> PlacementItem {
+        match kind {
             0 => PlacementItem::Device(Device {
                 id: DeviceId::new(self.array()),
                 class: if self.0.random() { DeviceClass::Full } else { DeviceClass::Verify },

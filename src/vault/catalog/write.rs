@@ -4,11 +4,11 @@ use std::sync::atomic::Ordering;
 
 use redb::{Durability, ReadableTable, WriteTransaction};
 
+use crate::format::chain::Items;
 use crate::format::{ContentItem, PlacementItem, Record};
 use crate::types::DeviceId;
 use crate::types::limits::CHAIN_COUNT_MAX;
 use crate::vault::VaultError;
-use crate::vault::chain::Items;
 
 use super::tables::{
     CHAIN_IDS, CHAINS, Catalog, NEEDS, PACK_ORDER, PACKS, PROMISES, PROVIDERS, RECORDS, REF_LISTS, SEGMENTS,
