@@ -131,7 +131,7 @@ fn best(mut work: impl FnMut()) -> Duration {
     let time = |work: &mut dyn FnMut()| {
         let start = now();
         work();
-        now() - start
+        now().saturating_sub(start)
     };
     (0..ROUNDS).map(|_| time(&mut work)).min().expect("there is a round")
 }

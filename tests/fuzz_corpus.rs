@@ -7,12 +7,13 @@ use blobdvm::{format, relay, session, transport, vault, wire};
 use tokio::time::Instant;
 
 type Target = fn(&[u8]);
+type AnyTarget = Box<dyn Fn(&[u8])>;
 
 fn fuzz_dir() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz"))
 }
 
-fn targets() -> Vec<(&'static str, Box<dyn Fn(&[u8])>)> {
+fn targets() -> Vec<(&'static str, AnyTarget)> {
     let plain: [&[(&str, Target)]; 5] = [
         &format::fuzz::TARGETS,
         &relay::fuzz::TARGETS,
@@ -20,7 +21,7 @@ fn targets() -> Vec<(&'static str, Box<dyn Fn(&[u8])>)> {
         &vault::fuzz::TARGETS,
         &wire::fuzz::TARGETS,
     ];
-    let mut targets: Vec<(&str, Box<dyn Fn(&[u8])>)> = Vec::new();
+    let mut targets: Vec<(&str, AnyTarget)> = Vec::new();
     for (name, target) in plain.into_iter().flatten() {
         targets.push((name, Box::new(target)));
     }
