@@ -5,15 +5,8 @@
 //! |---|---|
 //! | `carrier` | the seam: publish, query, subscribe; and its errors |
 //! | `subscription` | the bounded queue between a carrier and one reader |
-//! | `relays` | the carrier over real relays |
+//! | `relays` | the carrier over real relays, on nostr-sdk |
 //! | `memory` | a carrier within one process, for tests, with faults |
-//! | `relays` | the carrier over real relays |
-//! | `memory` | a carrier within one process, for tests, with faults |
-//!
-//! The relays are spoken to by a small client of our own (`relays`), not by an SDK. The pool of nostr-sdk 0.44 takes
-//! an event as verified when its id was verified before, without comparing the id with the content: a relay that
-//! sends a good event and then another under the same id passes a forgery. It also skips slow readers without a
-//! word, copies each event four times, and has no send queue that can be waited for.
 //!
 //! A carrier promises little, because relays do (invariant I8): an event that was published may never arrive, may
 //! arrive twice, or late. What it does promise: every event that it hands over was verified (id and signature),

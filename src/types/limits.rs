@@ -22,6 +22,10 @@ pub const SUBSCRIPTION_QUEUE_LEN_MAX: usize = 32 * 1024 * 1024;
 pub const SUBSCRIPTION_EVENT_COUNT_MAX: usize = 8_192;
 /// Bytes that wait to be sent to one relay; whoever publishes more waits.
 pub const RELAY_QUEUE_LEN_MAX: u32 = 4 * 1024 * 1024;
+/// Bytes of a relay's message that is no event; longer ones are not read.
+pub const NOTICE_LEN_MAX: usize = 64 * 1024;
+/// Messages of one relay, other than events, that wait to be read; the oldest are lost beyond it.
+pub const NOTICE_COUNT_MAX: usize = 512;
 /// Stored events that one relay may answer to one query.
 pub const QUERY_EVENT_COUNT_MAX: usize = 5_000;
 /// Bytes of content that one relay may answer to one query.

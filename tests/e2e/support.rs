@@ -1,5 +1,8 @@
 //! A relay, providers and clients as processes of the released binary, on loopback, in a temporary folder.
-#![expect(unreachable_pub, reason = "shared by several test and bench programs, which have no crate around them")]
+#![expect(
+    unreachable_pub,
+    reason = "shared by several test and bench programs, which have no crate around them"
+)]
 
 use std::fs;
 use std::io::{BufRead, BufReader};

@@ -1,16 +1,17 @@
 //! What is known about one relay: its session, its subscriptions, and who waits for which answer of it.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use nostr::filter::MatchEventOptions;
-use nostr::{Event, EventId, Filter, RelayUrl};
+use nostr::{ClientMessage, Event, EventId, Filter, RelayMessage, RelayUrl, SubscriptionId};
 use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, timeout_at};
 
-use super::message::{self, RelayMessage};
-use super::queue::SendQueue;
+use super::room::Room;
+use super::session::Session;
 use crate::transport::Incoming;
 use crate::transport::outlet::Outlet;
 use crate::types::limits::{QUERY_ANSWER_LEN_MAX, QUERY_EVENT_COUNT_MAX};
@@ -23,6 +24,9 @@ const SUBSCRIBE_WAIT_MAX: Duration = Duration::from_secs(120);
 /// Subscriptions are asked for again that often, because relays forget them without a word.
 const RENEW_INTERVAL: Duration = Duration::from_secs(120);
 
+/// All relays of a carrier.
+pub(super) type Links = BTreeMap<RelayUrl, Arc<Link>>;
+
 /// One relay.
 pub(super) struct Link {
     pub(super) url: RelayUrl,
@@ -33,11 +37,13 @@ pub(super) struct Link {
 
 struct State {
     /// There while connected.
-    queue: Option<SendQueue>,
+    session: Option<Session>,
+    /// The room of the session that there is, or that is being started.
+    room: Arc<Room>,
     /// Why there is no connection, as far as is known.
     trouble: Option<String>,
-    subscriptions: BTreeMap<String, Listening>,
-    queries: BTreeMap<String, Query>,
+    subscriptions: BTreeMap<SubscriptionId, Listening>,
+    queries: BTreeMap<SubscriptionId, Query>,
     acknowledgements: BTreeMap<EventId, Vec<oneshot::Sender<Result<(), String>>>>,
 }
 
@@ -62,7 +68,8 @@ struct Query {
 impl Link {
     pub(super) fn new(url: RelayUrl) -> Self {
         let state = State {
-            queue: None,
+            session: None,
+            room: Arc::new(Room::new()),
             trouble: None,
             subscriptions: BTreeMap::new(),
             queries: BTreeMap::new(),
@@ -71,9 +78,21 @@ impl Link {
         Self { url, changed: watch::Sender::new(0), state: Mutex::new(state) }
     }
 
-    /// The send queue, while there is a session.
-    pub(super) fn queue(&self) -> Option<SendQueue> {
-        self.lock().queue.clone()
+    /// The session, while there is one.
+    pub(super) fn session(&self) -> Option<Session> {
+        self.lock().session.clone()
+    }
+
+    /// The room of the session that there is, or that is being started.
+    pub(super) fn room(&self) -> Arc<Room> {
+        self.lock().room.clone()
+    }
+
+    /// Room for a session that is about to be started.
+    pub(super) fn fresh_room(&self) -> Arc<Room> {
+        let room = Arc::new(Room::new());
+        self.lock().room = room.clone();
+        room
     }
 
     /// Why there is no session: `None` while there is one, or before the first attempt has ended.
@@ -87,7 +106,7 @@ impl Link {
     }
 
     /// A session starts: all subscriptions are asked for.
-    pub(super) fn connected(&self, queue: SendQueue) {
+    pub(super) fn connected(&self, session: Session) {
         let mut state = self.lock();
         state.trouble = None;
         for listening in state.subscriptions.values_mut() {
@@ -95,7 +114,7 @@ impl Link {
             listening.ask_at = Instant::now();
             listening.wait = STORED_END_WAIT;
         }
-        state.queue = Some(queue);
+        state.session = Some(session);
         state.ask_due(Instant::now());
         drop(state);
         self.notify();
@@ -104,8 +123,8 @@ impl Link {
     /// The session has ended, or none could be had. Whoever waits for an answer learns that there will be none.
     pub(super) fn disconnected(&self, trouble: String) {
         let mut state = self.lock();
-        if let Some(queue) = state.queue.take() {
-            queue.close();
+        if let Some(session) = state.session.take() {
+            session.close();
         }
         state.trouble = Some(trouble);
         state.queries.clear();
@@ -115,7 +134,7 @@ impl Link {
     }
 
     /// Listens until the outlet is closed.
-    pub(super) fn listen(&self, name: String, filters: Arc<[Filter]>, outlet: Arc<Outlet>) {
+    pub(super) fn listen(&self, name: SubscriptionId, filters: Arc<[Filter]>, outlet: Arc<Outlet>) {
         let (ask_at, wait) = (Instant::now(), STORED_END_WAIT);
         let listening = Listening { filters, outlet, is_confirmed: false, ask_at, wait };
         let mut state = self.lock();
@@ -124,16 +143,19 @@ impl Link {
     }
 
     /// Whether the relay, while connected, has confirmed the subscription; one without a session is not waited for.
-    pub(super) fn is_settled(&self, name: &str) -> bool {
+    pub(super) fn is_settled(&self, name: &SubscriptionId) -> bool {
         let state = self.lock();
-        state.queue.is_none() || state.subscriptions.get(name).is_none_or(|listening| listening.is_confirmed)
+        state.session.is_none()
+            || state.subscriptions.get(name).is_none_or(|listening| listening.is_confirmed)
     }
 
     /// Asks for stored events; `None` while not connected. The question ends when the answer is dropped.
-    pub(super) fn ask(&self, name: String, filter: Filter) -> Option<Answer<'_, Vec<Event>>> {
+    pub(super) fn ask(&self, name: SubscriptionId, filter: Filter) -> Option<Answer<'_, Vec<Event>>> {
         let (sender, receiver) = oneshot::channel();
         let mut state = self.lock();
-        state.queue.as_ref()?.send_control(message::request(&name, std::slice::from_ref(&filter)));
+        if !state.session.as_ref()?.send_control(request(&name, std::slice::from_ref(&filter))) {
+            return None;
+        }
         let query =
             Query { filter, events: Vec::new(), room_len: QUERY_ANSWER_LEN_MAX, answer: Some(sender) };
         state.queries.insert(name.clone(), query);
@@ -150,59 +172,61 @@ impl Link {
     /// Takes down what nobody reads, and asks again for what the relay may have forgotten.
     pub(super) fn maintain(&self, now: Instant) {
         let mut state = self.lock();
-        let State { queue, subscriptions, .. } = &mut *state;
+        let State { session, subscriptions, .. } = &mut *state;
         subscriptions.retain(|name, listening| {
             let is_read = !listening.outlet.is_closed();
-            if let (false, Some(queue)) = (is_read, queue.as_ref()) {
-                queue.send_control(message::close(name));
+            if let (false, Some(session)) = (is_read, session.as_ref()) {
+                session.send_control(ClientMessage::Close(Cow::Borrowed(name)));
             }
             is_read
         });
         state.ask_due(now);
     }
 
-    /// Takes one message of the relay.
-    pub(super) fn receive(&self, message: RelayMessage) {
+    /// Takes one message of the relay; events come to [`Self::receive_event`] instead.
+    pub(super) fn receive(&self, message: RelayMessage<'_>) {
         match message {
-            RelayMessage::Event(name, event) => self.receive_event(&name, *event),
-            RelayMessage::Ok(id, is_taken, words) => {
-                for sender in self.lock().acknowledgements.remove(&id).into_iter().flatten() {
+            RelayMessage::Ok { event_id, status: is_taken, message: words } => {
+                for sender in self.lock().acknowledgements.remove(&event_id).into_iter().flatten() {
                     // Whoever waited may have left.
-                    let _ = sender.send(if is_taken { Ok(()) } else { Err(words.clone()) });
+                    let _ = sender.send(if is_taken { Ok(()) } else { Err(words.clone().into_owned()) });
                 }
             }
-            RelayMessage::EndOfStored(name) => {
+            RelayMessage::EndOfStoredEvents(name) => {
                 self.lock().end_of_stored(&name);
                 self.notify();
             }
-            RelayMessage::Closed(name, words) => {
+            RelayMessage::Closed { subscription_id, message: words } => {
                 tracing::warn!(relay = %self.url, words = shortened(&words), "relay closed a subscription");
-                self.lock().closed(&name);
+                self.lock().closed(&subscription_id);
             }
             RelayMessage::Notice(words) => {
                 tracing::debug!(relay = %self.url, words = shortened(&words), "notice of a relay");
             }
-            RelayMessage::Other => {}
+            // NIP-42 challenges, which a carrier cannot answer because it has no key; counts.
+            _ => {}
         }
     }
 
-    fn receive_event(&self, name: &str, event: Event) {
+    /// Takes an event that came under the name of a subscription or query.
+    ///
+    /// The SDK has verified it, unless an event under the same id was verified before; then it may be anything. So
+    /// what is handed over is verified here, id and signature, after the filters and before anything is remembered.
+    pub(super) fn receive_event(&self, name: &SubscriptionId, event: &Event) {
         let mut state = self.lock();
         if let Some(query) = state.queries.get_mut(name) {
             if !query.take(event) {
                 state.queries.remove(name);
-                state.send_control(message::close(name));
+                state.close(name);
             }
             return;
         }
         let Some(listening) = state.subscriptions.get(name) else { return };
         let (filters, outlet) = (listening.filters.clone(), listening.outlet.clone());
         drop(state);
-        // A relay may send anything under any name. The one verification of live events is here: of id and of
-        // signature, before anything is remembered about the event.
-        let is_asked_for = filters.iter().any(|filter| filter.match_event(&event, MatchEventOptions::new()));
-        if is_asked_for && outlet.wants(&event.id) && nip01::verifies(&event) {
-            outlet.push(Incoming { event, relay: self.url.clone() });
+        let is_asked_for = filters.iter().any(|filter| filter.match_event(event, MatchEventOptions::new()));
+        if is_asked_for && outlet.wants(&event.id) && nip01::verifies(event) {
+            outlet.push(Incoming { event: event.clone(), relay: self.url.clone() });
         }
     }
 
@@ -216,32 +240,32 @@ impl Link {
 }
 
 impl State {
-    fn send_control(&self, text: String) {
-        if let Some(queue) = &self.queue {
-            queue.send_control(text);
+    /// Tells the relay that no more is wanted under this name.
+    fn close(&self, name: &SubscriptionId) {
+        if let Some(session) = &self.session {
+            session.send_control(ClientMessage::Close(Cow::Borrowed(name)));
         }
     }
 
     /// Asks for each subscription whose time has come.
     fn ask_due(&mut self, now: Instant) {
-        let Some(queue) = &self.queue else { return };
+        let Some(session) = &self.session else { return };
         for (name, listening) in &mut self.subscriptions {
-            if listening.ask_at <= now {
-                // Under the same name: the relay replaces what it has, if it has it (NIP-01).
-                queue.send_control(message::request(name, &listening.filters));
+            // Under the same name: the relay replaces what it has, if it has it (NIP-01).
+            if listening.ask_at <= now && session.send_control(request(name, &listening.filters)) {
                 listening.ask_at = now + if listening.is_confirmed { RENEW_INTERVAL } else { listening.wait };
                 listening.wait = (listening.wait * 2).min(SUBSCRIBE_WAIT_MAX);
             }
         }
     }
 
-    fn end_of_stored(&mut self, name: &str) {
+    fn end_of_stored(&mut self, name: &SubscriptionId) {
         if let Some(listening) = self.subscriptions.get_mut(name) {
             listening.is_confirmed = true;
             listening.ask_at = Instant::now() + RENEW_INTERVAL;
             listening.wait = STORED_END_WAIT;
         } else if let Some(mut query) = self.queries.remove(name) {
-            self.send_control(message::close(name));
+            self.close(name);
             if let Some(answer) = query.answer.take() {
                 // Whoever asked may have left.
                 let _ = answer.send(query.events);
@@ -249,7 +273,7 @@ impl State {
         }
     }
 
-    fn closed(&mut self, name: &str) {
+    fn closed(&mut self, name: &SubscriptionId) {
         self.queries.remove(name);
         if let Some(listening) = self.subscriptions.get_mut(name) {
             listening.is_confirmed = false;
@@ -267,7 +291,7 @@ pub(super) struct Answer<'a, T> {
 }
 
 enum Question {
-    Stored(String),
+    Stored(SubscriptionId),
     Taken(EventId),
 }
 
@@ -285,7 +309,7 @@ impl<T> Drop for Answer<'_, T> {
         match &self.question {
             Question::Stored(name) => {
                 if state.queries.remove(name).is_some() {
-                    state.send_control(message::close(name));
+                    state.close(name);
                 }
             }
             Question::Taken(id) => {
@@ -302,16 +326,20 @@ impl<T> Drop for Answer<'_, T> {
 
 impl Query {
     /// Takes an event of the answer if it was asked for and is what it says. Whether there is room for more.
-    fn take(&mut self, event: Event) -> bool {
-        // The one verification of stored events.
-        if !self.filter.match_event(&event, MatchEventOptions::new()) || !nip01::verifies(&event) {
+    fn take(&mut self, event: &Event) -> bool {
+        if !self.filter.match_event(event, MatchEventOptions::new()) || !nip01::verifies(event) {
             return true;
         }
         let Some(room_len) = self.room_len.checked_sub(event.content.len()) else { return false };
         self.room_len = room_len;
-        self.events.push(event);
+        self.events.push(event.clone());
         self.events.len() < QUERY_EVENT_COUNT_MAX
     }
+}
+
+fn request<'a>(name: &'a SubscriptionId, filters: &'a [Filter]) -> ClientMessage<'a> {
+    let filters = filters.iter().map(Cow::Borrowed).collect();
+    ClientMessage::Req { subscription_id: Cow::Borrowed(name), filters }
 }
 
 /// Words of a relay, cut to what a log line takes.

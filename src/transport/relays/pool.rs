@@ -1,25 +1,28 @@
 //! The carrier over real relays.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, join_all, select_ok};
-use nostr::{Event, EventId, Filter, RelayUrl};
+use nostr::{Event, Filter, RelayUrl, SubscriptionId};
+use nostr_sdk::{RelayPool, RelayPoolOptions};
 use tokio::task::JoinSet;
 use tokio::task::coop::consume_budget;
 use tokio::time::{Instant, timeout, timeout_at};
-use tokio_tungstenite::tungstenite::Utf8Bytes;
 
-use super::link::Link;
-use super::queue::QueueError;
-use super::{message, session};
+use super::intake::Intake;
+use super::link::{Link, Links};
+use super::room::QueueError;
+use super::session::{self, text_len};
+use super::socket::Sockets;
 use crate::env::Env;
 use crate::transport::outlet::Outlet;
 use crate::transport::{Carrier, Route, Subscription, TransportError};
 use crate::types::limits::MESSAGE_LEN_MAX;
+use crate::wire::nip01;
 
 /// How long a new subscription waits for the relays to confirm it, before it is handed out all the same.
 const SUBSCRIBE_WAIT: Duration = Duration::from_secs(2);
@@ -46,6 +49,8 @@ impl Default for ConnectOptions {
 /// Connections to a set of relays, each of which is kept up until this is dropped.
 pub struct Relays {
     members: Vec<Member>,
+    /// What the SDK's pool finds the links by; gone with this.
+    _links: Arc<Links>,
     name_next: AtomicU64,
     /// One for each link; they end with this.
     _tasks: JoinSet<()>,
@@ -63,26 +68,23 @@ impl Relays {
     /// # Errors
     /// [`TransportError::NoRelay`] with what was wrong with each.
     pub async fn connect(urls: &[RelayUrl], options: ConnectOptions) -> Result<Self, TransportError> {
+        let links = urls.iter().map(|url| (url.clone(), Arc::new(Link::new(url.clone())))).collect();
+        let links: Arc<Links> = Arc::new(links);
+        let pool = pool(&links);
         let mut tasks = JoinSet::new();
-        let urls: BTreeSet<&RelayUrl> = urls.iter().collect();
-        let members: Vec<Member> = urls
-            .into_iter()
-            .map(|url| Member {
-                link: Arc::new(Link::new(url.clone())),
-                is_congested: AtomicBool::new(false),
-            })
-            .collect();
-        for member in &members {
-            tasks.spawn(session::run(member.link.clone(), options.env.clone()));
+        for link in links.values() {
+            tasks.spawn(session::run(pool.clone(), link.clone(), options.env.clone()));
         }
-        let relays = Self { members, name_next: AtomicU64::new(0), _tasks: tasks };
+        let member = |link: &Arc<Link>| Member { link: link.clone(), is_congested: AtomicBool::new(false) };
+        let members = links.values().map(member).collect();
+        let relays = Self { members, _links: links, name_next: AtomicU64::new(0), _tasks: tasks };
         relays.wait_for_first(options.deadline).await?;
         Ok(relays)
     }
 
     async fn wait_for_first(&self, deadline: Duration) -> Result<(), TransportError> {
-        let tried = |member: &Member| member.link.queue().is_some() || member.link.trouble().is_some();
-        let connected = |member: &Member| member.link.queue().is_some();
+        let tried = |member: &Member| member.link.session().is_some() || member.link.trouble().is_some();
+        let connected = |member: &Member| member.link.session().is_some();
         let first = self.wait_until(|| self.members.iter().any(connected) || self.members.iter().all(tried));
         // At the deadline the relays are taken as they are.
         let _ = timeout(deadline, first).await;
@@ -109,8 +111,8 @@ impl Relays {
         }
     }
 
-    fn name(&self, prefix: char) -> String {
-        format!("{prefix}{}", self.name_next.fetch_add(1, Ordering::Relaxed))
+    fn name(&self, prefix: char) -> SubscriptionId {
+        SubscriptionId::new(format!("{prefix}{}", self.name_next.fetch_add(1, Ordering::Relaxed)))
     }
 
     fn on_route<'a>(&'a self, route: &'a Route) -> impl Iterator<Item = &'a Member> {
@@ -123,8 +125,8 @@ impl Relays {
 
 impl Member {
     /// Puts the event into the relay's queue if there is room now.
-    fn try_send(&self, text: Utf8Bytes) -> Result<(), QueueError> {
-        let sent = self.link.queue().map_or(Err(QueueError::Closed), |queue| queue.try_send(text));
+    fn try_send(&self, event: &Event) -> Result<(), QueueError> {
+        let sent = self.link.session().map_or(Err(QueueError::Closed), |session| session.try_send(event));
         if sent.is_ok() {
             self.is_congested.store(false, Ordering::Relaxed);
         }
@@ -132,19 +134,19 @@ impl Member {
     }
 
     /// Waits for room in the relay's queue, as long as the session lasts.
-    async fn send(&self, text: Utf8Bytes) -> Result<(), QueueError> {
-        match self.link.queue() {
-            Some(queue) => queue.send(text).await,
+    async fn send(&self, event: &Event) -> Result<(), QueueError> {
+        match self.link.session() {
+            Some(session) => session.send(event).await,
             None => Err(QueueError::Closed),
         }
     }
 
     /// Waits for room only so long, so that one slow relay does not hold up the others, which have the event.
-    async fn send_in_time(&self, text: Utf8Bytes) {
+    async fn send_in_time(&self, event: &Event) {
         if self.is_congested.load(Ordering::Relaxed) {
             return;
         }
-        if timeout(SLOW_RELAY_WAIT, self.send(text)).await.is_err() {
+        if timeout(SLOW_RELAY_WAIT, self.send(event)).await.is_err() {
             tracing::warn!(relay = %self.link.url, "relay takes events too slowly and is left out for now");
             self.is_congested.store(true, Ordering::Relaxed);
         }
@@ -157,36 +159,33 @@ impl Carrier for Relays {
     }
 
     fn connected(&self) -> Vec<RelayUrl> {
-        let connected = self.members.iter().filter(|member| member.link.queue().is_some());
+        let connected = self.members.iter().filter(|member| member.link.session().is_some());
         connected.map(|member| member.link.url.clone()).collect()
     }
 
     fn publish(&self, event: Event, route: Route) -> BoxFuture<'_, Result<(), TransportError>> {
         Box::pin(async move {
-            let text = publish_text(&event)?;
+            check_len(&event)?;
             // While there is room nothing below waits: a task that publishes much must let its readers run all the same.
             consume_budget().await;
             let mut is_sent = false;
             let mut full: Vec<&Member> = Vec::new();
             for member in self.on_route(&route) {
-                match member.try_send(text.clone()) {
+                match member.try_send(&event) {
                     Ok(()) => is_sent = true,
                     Err(QueueError::Full) => full.push(member),
                     Err(QueueError::Closed) => {}
                 }
             }
-            if !is_sent && let Some(index) = first_with_room(&full, &text).await {
+            if !is_sent && let Some(index) = first_with_room(&full, &event).await {
                 full.swap_remove(index);
                 is_sent = true;
             }
-            if is_sent {
-                join_all(full.iter().map(|member| member.send_in_time(text.clone()))).await;
+            if !is_sent {
+                return Err(TransportError::NotConnected { configured_count: self.members.len() });
             }
-            if is_sent {
-                Ok(())
-            } else {
-                Err(TransportError::NotConnected { configured_count: self.members.len() })
-            }
+            join_all(full.iter().map(|member| member.send_in_time(&event))).await;
+            Ok(())
         })
     }
 
@@ -196,16 +195,13 @@ impl Carrier for Relays {
         deadline: Duration,
     ) -> BoxFuture<'_, BTreeMap<RelayUrl, Result<(), String>>> {
         Box::pin(async move {
-            let text = match publish_text(&event) {
-                Ok(text) => text,
-                Err(error) => {
-                    return self.relays().into_iter().map(|url| (url, Err(error.to_string()))).collect();
-                }
-            };
+            if let Err(error) = check_len(&event) {
+                return self.relays().into_iter().map(|url| (url, Err(error.to_string()))).collect();
+            }
             let until = Instant::now() + deadline;
             let publishing = self.members.iter().map(|member| {
-                let (link, text) = (&member.link, text.clone());
-                async move { (link.url.clone(), acknowledged(link, event.id, text, until).await) }
+                let (link, event) = (&member.link, &event);
+                async move { (link.url.clone(), acknowledged(link, event, until).await) }
             });
             join_all(publishing).await.into_iter().collect()
         })
@@ -243,29 +239,43 @@ impl Carrier for Relays {
     }
 }
 
+/// A pool that keeps nothing, signs nothing and connects only when told to. It ends, with all connections, when the
+/// last clone of it is dropped.
+fn pool(links: &Arc<Links>) -> RelayPool {
+    RelayPool::builder()
+        .websocket_transport(Sockets { links: Arc::downgrade(links) })
+        .admit_policy(Intake { links: Arc::downgrade(links) })
+        .opts(RelayPoolOptions::new().automatic_authentication(false).notification_channel_size(1))
+        .build()
+}
+
 /// Waits until the first of these takes the event; which it was, unless all are gone.
-async fn first_with_room(full: &[&Member], text: &Utf8Bytes) -> Option<usize> {
+async fn first_with_room(full: &[&Member], event: &Event) -> Option<usize> {
     let waiting = full.iter().enumerate().map(|(index, member)| {
-        let sending = member.send(text.clone());
+        let sending = member.send(event);
         async move { sending.await.map(|()| index) }.boxed()
     });
     let waiting: Vec<_> = waiting.collect();
     if waiting.is_empty() { None } else { select_ok(waiting).await.ok().map(|(index, _others)| index) }
 }
 
-fn publish_text(event: &Event) -> Result<Utf8Bytes, TransportError> {
-    let text = message::publish(event);
-    if text.len() > MESSAGE_LEN_MAX {
-        return Err(TransportError::EventTooLarge { len: text.len(), len_max: MESSAGE_LEN_MAX });
+fn check_len(event: &Event) -> Result<(), TransportError> {
+    // JSON makes of one byte at most six, so that most events need not be encoded to see that they fit.
+    if text_len(event) <= MESSAGE_LEN_MAX / 6 {
+        return Ok(());
     }
-    Ok(text.into())
+    let len = nip01::to_json(event).len() + r#"["EVENT",]"#.len();
+    if len > MESSAGE_LEN_MAX {
+        return Err(TransportError::EventTooLarge { len, len_max: MESSAGE_LEN_MAX });
+    }
+    Ok(())
 }
 
-async fn acknowledged(link: &Link, id: EventId, text: Utf8Bytes, until: Instant) -> Result<(), String> {
+async fn acknowledged(link: &Link, event: &Event, until: Instant) -> Result<(), String> {
     let trouble = |otherwise: &str| Err(link.trouble().unwrap_or_else(|| otherwise.to_owned()));
-    let answer = link.acknowledgement(id);
-    let Some(queue) = link.queue() else { return trouble("not connected") };
-    if !matches!(timeout_at(until, queue.send(text)).await, Ok(Ok(()))) {
+    let answer = link.acknowledgement(event.id);
+    let Some(session) = link.session() else { return trouble("not connected") };
+    if !matches!(timeout_at(until, session.send(event)).await, Ok(Ok(()))) {
         return trouble("no room in the send queue before the deadline");
     }
     answer.until(until).await.unwrap_or_else(|| trouble("no answer before the deadline"))

@@ -1,46 +1,100 @@
-//! One connection to a relay after the other: connect, read, write, ping; wait; connect again.
+//! One connection to a relay after the other: connect, listen, maintain; wait; connect again.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::stream::{SplitSink, SplitStream};
-use futures_util::{SinkExt, StreamExt};
+use nostr::{ClientMessage, Event, Tag};
+use nostr_sdk::pool::RelayNotification;
+use nostr_sdk::pool::relay::{
+    Error as RelayError, RelayLimits, limits::RelayEventLimits, limits::RelayMessageLimits,
+};
+use nostr_sdk::{Relay, RelayOptions, RelayPool, RelayStatus};
 use rand::Rng;
-use tokio::sync::mpsc::UnboundedReceiver;
-use tokio::task::JoinSet;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
-use tokio_tungstenite::tungstenite::Message;
+use tokio::sync::broadcast::{Receiver, error::RecvError};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 use super::link::Link;
-use super::message::RelayMessage;
-use super::queue::{Outgoing, SendQueue};
-use super::socket::{self, Socket};
+use super::room::{Place, QueueError, Room};
 use crate::env::Env;
+use crate::types::limits::{EVENT_TAG_COUNT_MAX, MESSAGE_LEN_MAX, NOTICE_COUNT_MAX};
 
 /// How long one attempt to connect may take.
 const CONNECT_WAIT_MAX: Duration = Duration::from_secs(10);
-/// How long a relay may refuse to take one message off the socket.
-const SEND_WAIT_MAX: Duration = Duration::from_secs(20);
-/// How often the relay is pinged, and how long nothing may come from it before it counts as gone.
-const PING_INTERVAL: Duration = Duration::from_secs(20);
-const SILENCE_MAX: Duration = Duration::from_secs(50);
 /// The wait before the next attempt starts here and doubles up to the largest.
 const RECONNECT_WAIT_MIN: Duration = Duration::from_millis(250);
 const RECONNECT_WAIT_MAX: Duration = Duration::from_secs(30);
 /// A session that lasted this long was a good one: the waiting starts small again.
 const GOOD_SESSION_MIN: Duration = Duration::from_secs(10);
+/// How long to wait when the SDK's queue is full of other things than events.
+const QUEUE_WAIT: Duration = Duration::from_millis(20);
+
+/// The sending side of one connection. Clones are the same.
+#[derive(Clone)]
+pub(super) struct Session {
+    relay: Relay,
+    room: Arc<Room>,
+}
+
+impl Session {
+    /// Waits for room, then queues the event.
+    pub(super) async fn send(&self, event: &Event) -> Result<(), QueueError> {
+        loop {
+            let place = self.room.place(text_len(event)).await?;
+            match self.queue(event, place) {
+                Err(QueueError::Full) => sleep(QUEUE_WAIT).await,
+                done => return done,
+            }
+        }
+    }
+
+    /// Queues the event if there is room now.
+    pub(super) fn try_send(&self, event: &Event) -> Result<(), QueueError> {
+        self.queue(event, self.room.try_place(text_len(event))?)
+    }
+
+    /// Queues a small message (REQ, CLOSE) without waiting. Whether it got there.
+    pub(super) fn send_control(&self, message: ClientMessage<'_>) -> bool {
+        self.relay.send_msg(message).is_ok()
+    }
+
+    /// Ends the connection and all waiting for room; what is queued is lost.
+    pub(super) fn close(&self) {
+        self.room.close();
+        self.relay.disconnect();
+    }
+
+    fn queue(&self, event: &Event, place: Place) -> Result<(), QueueError> {
+        // Without the SDK's waiting for an OK, which many relays never send for ephemeral events.
+        let message = ClientMessage::Event(Cow::Borrowed(event));
+        self.room.hold(place, || {
+            self.relay.send_msg(message).map_err(|error| match error {
+                RelayError::CantSendChannelMessage { .. } => QueueError::Full,
+                _ => QueueError::Closed,
+            })
+        })
+    }
+}
+
+/// Bytes of the event's texts: about what its message is long.
+pub(super) fn text_len(event: &Event) -> usize {
+    const FIELDS_LEN: usize = 400;
+    let tags = event.tags.iter().flat_map(Tag::as_slice);
+    FIELDS_LEN + event.content.len() + tags.map(|text| text.len() + 4).sum::<usize>()
+}
 
 /// Keeps a link connected, for ever. Ends when the task is dropped.
-pub(super) async fn run(link: Arc<Link>, env: Env) {
+pub(super) async fn run(pool: RelayPool, link: Arc<Link>, env: Env) {
     let mut wait = RECONNECT_WAIT_MIN;
     loop {
-        match socket::connect(&link.url, CONNECT_WAIT_MAX).await {
-            Ok(socket) => {
+        match connect(&pool, &link).await {
+            Ok((session, notifications)) => {
                 tracing::debug!(relay = %link.url, "connected");
                 let started = Instant::now();
-                let trouble = session(&link, socket).await;
-                tracing::warn!(relay = %link.url, trouble, "disconnected");
-                link.disconnected(trouble);
+                link.connected(session.clone());
+                listen(&link, &session.relay, notifications).await;
+                tracing::warn!(relay = %link.url, "disconnected");
+                link.disconnected("the connection was lost".to_owned());
                 if started.elapsed() >= GOOD_SESSION_MIN {
                     wait = RECONNECT_WAIT_MIN;
                 }
@@ -56,64 +110,53 @@ pub(super) async fn run(link: Arc<Link>, env: Env) {
     }
 }
 
-/// Runs one session to its end, and says why it ended.
-async fn session(link: &Arc<Link>, socket: Socket) -> String {
-    let (sink, stream) = socket.split();
-    let (queue, outgoing) = SendQueue::channel();
-    link.connected(queue.clone());
-    // Reading verifies signatures; writing goes on meanwhile on another core.
-    let mut tasks = JoinSet::new();
-    tasks.spawn(write(sink, outgoing));
-    tasks.spawn(read(link.clone(), stream));
-    tasks.spawn(maintain(link.clone(), queue.clone()));
-    let trouble = tasks.join_next().await.and_then(Result::ok).unwrap_or_default();
-    queue.close();
-    trouble
+/// Connects once, or says why not. The SDK runs the connection until it ends or the session is closed.
+async fn connect(pool: &RelayPool, link: &Link) -> Result<(Session, Receiver<RelayNotification>), String> {
+    // A new one each time: the queue of the former would be sent late, and its room could not be counted.
+    let _ = pool.force_remove_relay(&link.url).await;
+    pool.add_relay(&link.url, options()).await.map_err(|error| error.to_string())?;
+    let relay = pool.relay(&link.url).await.map_err(|error| error.to_string())?;
+    let notifications = relay.notifications();
+    let room = link.fresh_room();
+    relay.try_connect(CONNECT_WAIT_MAX).await.map_err(|error| error.to_string())?;
+    Ok((Session { relay, room }, notifications))
 }
 
-/// Asks again for what the relay may have forgotten, and pings it. Never ends.
-async fn maintain(link: Arc<Link>, queue: SendQueue) -> String {
+/// The SDK's limits are 5 MiB, which would drop larger blobs without a word, and a count of tags of its own.
+fn options() -> RelayOptions {
+    let messages = RelayMessageLimits { max_size: u32::try_from(MESSAGE_LEN_MAX).ok() };
+    let events = RelayEventLimits {
+        max_num_tags: u16::try_from(EVENT_TAG_COUNT_MAX).ok(),
+        ..RelayEventLimits::disable()
+    };
+    RelayOptions::new()
+        .reconnect(false)
+        .limits(RelayLimits { messages, events })
+        .notification_channel_size(NOTICE_COUNT_MAX)
+}
+
+/// Takes what the relay says besides events, and asks again for what it may have forgotten, until the session ends.
+async fn listen(link: &Link, relay: &Relay, mut notifications: Receiver<RelayNotification>) {
     let mut tick = interval(Duration::from_secs(1));
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut ping_at = Instant::now() + PING_INTERVAL;
     loop {
-        let now = tick.tick().await;
-        link.maintain(now);
-        if now >= ping_at {
-            queue.ping();
-            ping_at = now + PING_INTERVAL;
-        }
-    }
-}
-
-async fn write(mut sink: SplitSink<Socket, Message>, mut outgoing: UnboundedReceiver<Outgoing>) -> String {
-    while let Some(next) = outgoing.recv().await {
-        let sending = async {
-            sink.feed(next.message).await?;
-            // Flushed once for all that wait, so that small messages share a packet.
-            if outgoing.is_empty() { sink.flush().await } else { Ok(()) }
-        };
-        match timeout(SEND_WAIT_MAX, sending).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => return error.to_string(),
-            Err(_elapsed) => return format!("the relay takes nothing for {} s", SEND_WAIT_MAX.as_secs()),
-        }
-    }
-    "closed".to_owned()
-}
-
-async fn read(link: Arc<Link>, mut stream: SplitStream<Socket>) -> String {
-    loop {
-        match timeout(SILENCE_MAX, stream.next()).await {
-            Ok(Some(Ok(Message::Text(text)))) => match RelayMessage::parse(&text) {
-                Some(message) => link.receive(message),
-                None => tracing::debug!(relay = %link.url, len = text.len(), "malformed message of a relay"),
+        tokio::select! {
+            biased;
+            now = tick.tick() => {
+                if relay.status() == RelayStatus::Terminated {
+                    return;
+                }
+                link.maintain(now);
+            }
+            notification = notifications.recv() => match notification {
+                Ok(RelayNotification::Message { message }) => link.receive(message),
+                Ok(RelayNotification::RelayStatus { status: RelayStatus::Terminated }) | Err(RecvError::Closed) => return,
+                Ok(_) => {}
+                // Whoever waits for one of them reaches a deadline, and subscriptions are asked for again.
+                Err(RecvError::Lagged(count)) => {
+                    tracing::warn!(relay = %link.url, count, "a relay says more than can be heard");
+                }
             },
-            // Pings are answered below us, by the socket.
-            Ok(Some(Ok(_other))) => {}
-            Ok(Some(Err(error))) => return error.to_string(),
-            Ok(None) => return "the relay closed the connection".to_owned(),
-            Err(_elapsed) => return format!("the relay is silent for {} s", SILENCE_MAX.as_secs()),
         }
     }
 }
