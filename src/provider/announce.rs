@@ -12,6 +12,8 @@ use crate::wire::{Announcement, Extension};
 
 /// How long relays have to say that they took it.
 const DEADLINE: Duration = Duration::from_secs(5);
+/// Where the protocol is written down.
+const DOCUMENTATION: &str = "docs/protocol.md in the source of blobdvm";
 
 impl Server {
     /// What this provider announces.
@@ -23,7 +25,7 @@ impl Server {
             chunk_size: CHUNK_LEN,
             retention: self.options.retention,
             extensions: Extension::ALL.into(),
-            documentation: String::new(),
+            documentation: DOCUMENTATION.to_owned(),
             relays: self.carrier.relays(),
         }
     }
