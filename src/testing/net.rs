@@ -39,12 +39,14 @@ pub struct NetOptions {
 }
 
 /// What the relays of a network are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RelayKind {
     /// The embedded relay, on loopback.
     Embedded,
     /// Hubs in memory, with faults that follow from the seed.
     Memory(u64),
+    /// One that runs already, and that the network does not end.
+    Elsewhere(RelayUrl),
 }
 
 impl Default for NetOptions {
@@ -70,6 +72,7 @@ pub struct Net {
 /// A relay, or where one was.
 enum Place {
     Hub(Hub),
+    Elsewhere(RelayUrl),
     Embedded { address: SocketAddr, url: RelayUrl, monitor: RelayMonitor, running: JoinSet<()> },
 }
 
@@ -89,7 +92,8 @@ impl Net {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let mut net = Self { relays: Vec::new(), providers: Vec::new(), options, folder };
         for index in 0..net.options.relay_count {
-            let place = match net.options.relay_kind {
+            let place = match net.options.relay_kind.clone() {
+                RelayKind::Elsewhere(url) => Place::Elsewhere(url),
                 RelayKind::Memory(seed) => {
                     Place::Hub(Hub::new(&format!("relay-{index}"), seed + index as u64))
                 }
@@ -131,14 +135,15 @@ impl Net {
     pub fn relay_monitor(&self, relay: usize) -> Option<RelayMonitor> {
         match &self.relays[relay] {
             Place::Embedded { monitor, .. } => Some(monitor.clone()),
-            Place::Hub(_) => None,
+            Place::Hub(_) | Place::Elsewhere(_) => None,
         }
     }
 
-    /// Ends a relay at once. What it kept stays.
+    /// Ends a relay at once, unless it runs elsewhere. What it kept stays.
     pub async fn kill_relay(&mut self, relay: usize) {
         match &mut self.relays[relay] {
             Place::Hub(hub) => hub.disconnect(),
+            Place::Elsewhere(_) => {}
             Place::Embedded { running, .. } => running.shutdown().await,
         }
     }
@@ -147,6 +152,7 @@ impl Net {
     pub async fn revive_relay(&mut self, relay: usize) {
         let address = match &self.relays[relay] {
             Place::Hub(hub) => return hub.reconnect(),
+            Place::Elsewhere(_) => return,
             Place::Embedded { address, .. } => *address,
         };
         self.relays[relay] = self.start_relay(relay, address).await;
@@ -260,14 +266,14 @@ impl Place {
     fn hub(&self) -> Option<Hub> {
         match self {
             Self::Hub(hub) => Some(hub.clone()),
-            Self::Embedded { .. } => None,
+            Self::Embedded { .. } | Self::Elsewhere(_) => None,
         }
     }
 
     fn url(&self) -> RelayUrl {
         match self {
             Self::Hub(hub) => hub.url(),
-            Self::Embedded { url, .. } => url.clone(),
+            Self::Embedded { url, .. } | Self::Elsewhere(url) => url.clone(),
         }
     }
 }
