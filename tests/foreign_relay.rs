@@ -87,7 +87,7 @@ async fn put_get_and_recover_pass_through_nostr_rs_relay() {
     let mut net =
         Net::start(NetOptions { relay_kind: RelayKind::Elsewhere(url), ..NetOptions::default() }).await;
     let bytes: Vec<u8> =
-        (0..3_000_000_u32).flat_map(|number| number.wrapping_mul(2_654_435_761).to_be_bytes()).collect();
+        (0..1_000_000_u32).flat_map(|number| number.wrapping_mul(2_654_435_761).to_be_bytes()).collect();
     let source = net.path().join("file");
     fs::write(&source, &bytes).unwrap();
 
