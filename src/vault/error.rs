@@ -170,10 +170,10 @@ impl VaultError {
                 "put the key that `init` showed into it, one line that begins with nsec1".into()
             }
             Self::DamagedFile { path, .. } => {
-                format!("remove '{}' (it will be made anew), then run `blobdvm recover`", path.display())
+                format!("remove '{}': it is made anew; name your relays once more with --relay", path.display())
             }
             Self::DamagedRecord { .. } | Self::TruncatedLog { .. } => {
-                "keep this home aside and run `blobdvm recover --home` with a new one and the key".into()
+                "keep this home aside and build a new one: `blobdvm --home NEW recover --key-file OLD/key`".into()
             }
             Self::ChainForks { .. } | Self::ChainShorter { .. } | Self::ChainGap { .. } => {
                 "run `blobdvm recover` again with all your relays; a relay may have given an old or foreign head".into()

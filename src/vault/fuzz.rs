@@ -124,6 +124,25 @@ mod tests {
         for (_, target) in TARGETS {
             samples.into_iter().for_each(target);
         }
+    }
+
+    #[test]
+    fn laws_hold_for_random_bytes_and_small_changes() {
+        use rand::Rng as _;
+        let mut rng = Env::seeded(5, Arc::new(ManualClock::new(Timestamp(1)))).rng();
+        let settings_text = br#"{"version":1,"relays":["wss://r.example"],"providers":{},"heads_seen":{}}"#;
+        for round in 0..500 {
+            let mut bytes = vec![0; rng.random_range(0..200)];
+            rng.fill(bytes.as_mut_slice());
+            for (_, target) in TARGETS.into_iter().filter(|(name, _)| *name != "vault_log" || round % 25 == 0)
+            {
+                target(&bytes);
+            }
+            let mut changed = settings_text.to_vec();
+            let at = rng.random_range(0..changed.len());
+            changed[at] = rng.random_range(b' '..=b'~');
+            settings(&changed);
+        }
         let (_, records) = valid_chain();
         log(&records.concat());
         (0..=255).for_each(|at| chain(&[at, at % 3, 1]));

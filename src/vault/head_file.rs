@@ -51,7 +51,9 @@ impl Vault {
 
     /// How `head` relates to what this home knows of its device: the highest counter seen, and its records.
     pub fn compare_head(&self, head: &Head) -> Result<HeadRelation, VaultError> {
-        let seen = self.settings().heads_seen.get(&head.device).copied();
+        let noted = self.settings().heads_seen.get(&head.device).copied();
+        let own = self.head()?.filter(|own| own.device == head.device).map(|own| own.counter);
+        let seen = noted.max(own);
         let hash = self.manifest.record_hash(head.device, head.last)?;
         Ok(match (hash, seen) {
             (Some(hash), _) if hash != head.last_hash => HeadRelation::Forked,
