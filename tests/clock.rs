@@ -68,7 +68,8 @@ impl Net {
 
     fn file(&self, len: usize) -> PathBuf {
         let path = self.dir.path().join("file.bin");
-        let bytes: Vec<u8> = (0..len).map(|index| (index * index % 251) as u8).collect();
+        let bytes: Vec<u8> =
+            (0..len).map(|index| u8::try_from(index * index % 251).expect("below 251")).collect();
         fs::write(&path, bytes).unwrap();
         path
     }
