@@ -8,6 +8,7 @@ use std::time::Duration;
 use nostr::{Alphabet, Filter, Keys, Kind, PublicKey, RelayUrl, SecretKey, SingleLetterTag};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::Instant;
 use tracing::{error, info};
 
 use crate::env::Env;
@@ -29,6 +30,10 @@ const KEY_FILE: &str = "provider.key";
 const THREAD_COUNT: usize = 32;
 /// Requests that are sent chunks at once.
 const TURN_COUNT: usize = 4;
+/// How long a stop waits for work on other threads at most.
+const STOP_WAIT_MAX: Duration = Duration::from_secs(5);
+/// Time between two looks whether such work is left.
+const STOP_PAUSE: Duration = Duration::from_millis(2);
 /// Requests from so long before the start are still answered, if only by saying that they are stale.
 const LOOK_BACK: Duration = Duration::from_secs(900);
 
@@ -162,6 +167,11 @@ impl Provider {
             && error.is_panic()
         {
             error!("the provider ended in a panic");
+        }
+        // Work on threads that wait for the disk still holds the store, which whoever comes next wants to open.
+        let deadline = Instant::now() + STOP_WAIT_MAX;
+        while Arc::strong_count(&self.server) > 1 && Instant::now() < deadline {
+            tokio::time::sleep(STOP_PAUSE).await;
         }
     }
 }
