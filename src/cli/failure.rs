@@ -75,7 +75,11 @@ impl CliError {
 
 impl From<VaultError> for CliError {
     fn from(error: VaultError) -> Self {
-        let exit = if error.is_integrity_failure() { Exit::Integrity } else { Exit::Home };
+        let exit = match &error {
+            VaultError::NotAKey { .. } => Exit::Usage,
+            error if error.is_integrity_failure() => Exit::Integrity,
+            _ => Exit::Home,
+        };
         Self::new(exit, chain(&error), error.remedy())
     }
 }
