@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use blobdvm::{format, relay, session, transport, vault, wire};
+use blobdvm::{format, relay, session, store, transport, vault, wire};
 use tokio::time::Instant;
 
 type Target = fn(&[u8]);
@@ -14,9 +14,10 @@ fn fuzz_dir() -> &'static Path {
 }
 
 fn targets() -> Vec<(&'static str, AnyTarget)> {
-    let plain: [&[(&str, Target)]; 5] = [
+    let plain: [&[(&str, Target)]; 6] = [
         &format::fuzz::TARGETS,
         &relay::fuzz::TARGETS,
+        &store::fuzz::TARGETS,
         &transport::fuzz::TARGETS,
         &vault::fuzz::TARGETS,
         &wire::fuzz::TARGETS,

@@ -4,15 +4,19 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use crate::session::{FetchOptions, FetchSession, Pace, Step, StoreSend, StoreSession, Try};
-use crate::types::{BlobHash, ChunkIndex, ClientId, Timestamp};
-use crate::wire::{Answer, BlobInfo, Chunk, ChunkSet, ErrorCode, Status, StatusKind};
+use crate::session::{
+    FetchOptions, FetchSession, Pace, Reassembly, ReassemblyLimits, Step, StoreSend, StoreSession, Try,
+    UploadKey,
+};
+use crate::types::{BlobHash, ChunkIndex, ClientId, ProviderId, Timestamp};
+use crate::wire::{Answer, BlobInfo, Chunk, ChunkSet, ErrorCode, Status, StatusKind, Upload};
 
 /// The body of a target. Sessions need a time to begin at; which one makes no difference.
 pub type Target = fn(&[u8], Instant);
 
 /// Every target of this layer: its name in `fuzz/fuzz_targets`, and its body.
-pub const TARGETS: [(&str, Target); 2] = [("session_store", store), ("session_fetch", fetch)];
+pub const TARGETS: [(&str, Target); 3] =
+    [("session_store", store), ("session_fetch", fetch), ("session_reassembly", reassembly)];
 
 const HASH: BlobHash = BlobHash::new([7; 32]);
 const WINDOW: u32 = 5;
@@ -89,6 +93,44 @@ pub fn fetch(script: &[u8], start: Instant) {
         }
     }
     panic!("the conversation does not end");
+}
+
+/// Uploads, whatever clients send: limits are kept, and a blob that is complete is made of what was sent last for it.
+pub fn reassembly(script: &[u8], start: Instant) {
+    let limits = ReassemblyLimits {
+        count_max: 4,
+        len_max: 200_000,
+        client_count_max: 2,
+        client_len_max: 150_000,
+        rest_max: Duration::from_secs(10),
+        age_max: Duration::from_secs(100),
+    };
+    let mut uploads = Reassembly::new(limits);
+    let mut now = start;
+    for step in script.chunks_exact(4) {
+        let [what, who, size, when] = *step else { continue };
+        now += Duration::from_millis(u64::from(when) * 16);
+        let client = ClientId::new([who % 4; 32]);
+        let key = UploadKey { client, hash: BlobHash::new([who / 4 % 3; 32]) };
+        let size = u64::from(size) * 1_000;
+        match what % 8 {
+            0 | 1 => drop(uploads.begin(key, size, what, now)),
+            2 => drop(uploads.finish(key)),
+            3 => uploads.sweep(now),
+            _ => {
+                let data = vec![what; usize::try_from(size.min(32_768)).unwrap_or(0)].into();
+                let (index, total) = (ChunkIndex(u32::from(what / 8 % 8)), u32::from(what / 64) + 1);
+                let chunk = Upload { provider: ProviderId::new([0; 32]), hash: key.hash, index, total, data };
+                if let Some(blob) = uploads.chunk(key, &chunk, now) {
+                    assert_eq!(blob.len().div_ceil(32_768), total as usize);
+                    assert!(uploads.finish(key).is_some());
+                }
+            }
+        }
+        assert!(uploads.count() <= limits.count_max && uploads.len() <= limits.len_max);
+    }
+    uploads.sweep(now + limits.age_max);
+    assert_eq!((uploads.count(), uploads.len()), (0, 0), "nothing is left behind");
 }
 
 fn info(total: u32) -> BlobInfo {

@@ -22,6 +22,7 @@ mod blob_store;
 pub mod disk;
 mod error;
 mod files;
+pub mod fuzz;
 mod index;
 mod ledger;
 pub mod log;

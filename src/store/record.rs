@@ -103,9 +103,12 @@ impl Record {
     /// The record of the slot at `position`; `None` if it is damaged or not of this place.
     pub fn decode(slot: &[u8; SLOT_LEN], position: u64) -> Option<Self> {
         let (body, stored) = slot.split_at(BODY_LEN);
-        if stored != check(body, position) {
-            return None;
-        }
+        if stored == check(body, position) { Self::of_body(slot) } else { None }
+    }
+
+    /// The record of a slot whose check is not looked at.
+    pub(super) fn of_body(slot: &[u8; SLOT_LEN]) -> Option<Self> {
+        let body = &slot[..BODY_LEN];
         let mut rest = Rest(&body[1..]);
         let record = match body[0] {
             0 => Self::Version(rest.take::<1>()?[0]),
