@@ -264,7 +264,7 @@ fn check_len(event: &Event) -> Result<(), TransportError> {
     if text_len(event) <= MESSAGE_LEN_MAX / 6 {
         return Ok(());
     }
-    let len = nip01::to_json(event).len() + r#"["EVENT",]"#.len();
+    let len = nip01::json_len(event) + r#"["EVENT",]"#.len();
     if len > MESSAGE_LEN_MAX {
         return Err(TransportError::EventTooLarge { len, len_max: MESSAGE_LEN_MAX });
     }
