@@ -96,11 +96,11 @@ fn any_need_of_total_shards_bring_the_data_back() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(ProptestConfig::with_cases(8))]
 
     #[test]
-    fn any_need_of_many_shards_bring_the_data_back(total in 13..=255u8, need in 1..=255u8, seed: u64) {
-        prop_assume!(need <= total);
+    fn any_need_of_many_shards_bring_the_data_back(total in 13..=80u8, need in 1..=80u8, seed: u64) {
+        let need = need.min(total);
         let scheme = Scheme::new(need, total).unwrap();
         let data = random(usize::from(need), seed);
         let shards = all_shards(&data, scheme);

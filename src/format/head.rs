@@ -122,7 +122,8 @@ impl Head {
         device_keys: &Keys,
         rng: &mut impl CryptoRng,
     ) -> Result<Vec<u8>, FormatError> {
-        let mut out = Writer::new();
+        // With room for all that follows: what is written here is not moved, and so is wiped.
+        let mut out = Writer::with_capacity(HEAD_LEN_CLASSES[HEAD_LEN_CLASSES.len() - 1]);
         self.write(&mut out)?;
         let signature = sign::sign(out.as_bytes(), Purpose::Head, device_keys);
         out.raw(&signature.0);
