@@ -34,13 +34,15 @@ pub async fn run(args: &UploadArgs, context: &Context) -> Result<Exit, CliError>
     else {
         return Err(CliError::new(Exit::TooFewProviders, "no provider answers", "run `blobdvm serve`"));
     };
-    context.output.say(format_args!("storing {} bytes, unsealed, at {}", blob.len(), npub(&terms.id)));
+    // The hash is what a script wants of this; the rest is for people.
+    let output = context.output.clone().with_data_on_stdout();
+    output.say(format_args!("storing {} bytes, unsealed, at {}", blob.len(), npub(&terms.id)));
     let filename = args.file.file_name().map(|name| name.to_string_lossy().into_owned());
     let options = StoreOptions { filename, ..StoreOptions::default() };
     let receipt = servers.exchange.store(terms.id, blob, options).await.map_err(|error| failed(&error))?;
-    context.output.say(format_args!("kept until {}", time(receipt.expires)));
-    context.output.answer(receipt.hash);
-    context.output.json(&Uploaded {
+    output.say(format_args!("kept until {}", time(receipt.expires)));
+    output.answer(receipt.hash);
+    output.json(&Uploaded {
         hash: receipt.hash.to_string(),
         size: receipt.size,
         expires: receipt.expires.0,
