@@ -1,7 +1,6 @@
 //! Put and get with real processes: MB/s, CPU seconds per GiB and peak memory of everybody who takes part.
 //!
 //! `cargo bench --bench end_to_end`; `BLOBDVM_BENCH_MIB=1024` sets the size of the file (512 MiB by default).
-#![expect(clippy::disallowed_methods, reason = "a bench reads the real clock")]
 
 #[path = "../tests/e2e/support.rs"]
 #[expect(dead_code, reason = "shared with the end-to-end tests, which use all of it")]

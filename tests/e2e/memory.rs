@@ -7,7 +7,7 @@ const PEAK_MIB_MAX: u64 = 150;
 
 #[test]
 fn client_and_providers_stay_under_150_mib() {
-    let mib = if std::env::var_os("BLOBDVM_LARGE").is_some() { 1_024 } else { 192 };
+    let mib = if std::env::var_os("BLOBDVM_LARGE").is_some() { 1_024 } else { 96 };
     let world = World::start(3);
     let file = world.file("large.bin", mib * 1024 * 1024, 3);
     let put = world.watch(&["put", text(&file)]);

@@ -3,6 +3,7 @@
     unreachable_pub,
     reason = "shared by several test and bench programs, which have no crate around them"
 )]
+#![expect(clippy::disallowed_methods, reason = "real processes run on the real clock")]
 
 use std::fs;
 use std::io::{BufRead, BufReader};
