@@ -7,6 +7,7 @@
 
 use sha2::{Digest, Sha256};
 
+use crate::types::limits::BLOB_LEN_MAX;
 use crate::types::{BlobHash, ClientId, Timestamp};
 
 /// Bytes of a slot.
@@ -115,7 +116,8 @@ impl Record {
             1 => Self::Claim {
                 hash: BlobHash::new(rest.take()?),
                 client: ClientId::new(rest.take()?),
-                len: rest.number()?,
+                // No blob is longer: sums of lengths cannot overflow, whatever the log says.
+                len: rest.number().filter(|len| *len <= BLOB_LEN_MAX)?,
                 expires: Timestamp(rest.number()?),
                 change: rest.change()?,
             },
@@ -186,7 +188,7 @@ mod tests {
         let change = Change { at: Timestamp(77), mark: EventMark([1, 2, 3, 4, 5, 6, 7, 8]) };
         vec![
             Record::Version(VERSION),
-            Record::Claim { hash, client, len: u64::MAX, expires: Timestamp(1 << 40), change },
+            Record::Claim { hash, client, len: BLOB_LEN_MAX, expires: Timestamp(1 << 40), change },
             Record::Drop { hash, client, change },
             Record::Evict { hash },
             Record::Tick { now: Timestamp(5) },
