@@ -9,15 +9,15 @@
 //! | layer | what it knows | may import |
 //! |---|---|---|
 //! | [`types`] | ids, indexes, times, limits: the words of the domain (pure) | nothing of ours |
-//! | `crypt` | secrets, derivation, sealing, signatures, tags, Merkle trees (pure) | types |
-//! | `erasure` | k of n: scheme and codec (pure) | types |
+//! | [`crypt`] | secrets, derivation, sealing, signatures, tags, Merkle trees (pure) | types |
+//! | [`erasure`] | k of n: scheme and codec (pure) | types |
 //! | [`wire`] | one file for each event kind: announcement, request, response, chunk, status (pure) | types |
-//! | `env` | the clock and the random bytes | types |
-//! | `format` | segments, packs, trees, manifest records, heads (pure) | types crypt erasure |
+//! | [`mod@env`] | the clock and the random bytes | types |
+//! | [`mod@format`] | segments, packs, trees, manifest records, heads (pure) | types crypt erasure |
 //! | [`session`] | the protocol's conversations as state machines; `now` is an argument (pure) | types wire |
-//! | `transport` | signed events over relays | types wire session env |
+//! | [`transport`] | signed events over relays | types wire session env |
 //! | [`store`] | a provider's durable blobs and claims | types env |
-//! | `relay` | the embedded relay | types wire |
+//! | [`relay`] | the embedded relay | types wire |
 //! | [`vault`] | identity, manifest on disk, catalog | types crypt format env |
 //! | [`provider`] | admission, retention, eviction, serving, announcing | types wire session env transport store |
 //! | [`client`] | discovery, placement, put, get, recover | all above but relay, store and provider |

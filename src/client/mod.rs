@@ -7,10 +7,10 @@
 //! | [`placement`] | which provider gets which shard |
 //! | [`exchange`] | blobs to and from providers: windows, retries, receipts |
 //! | [`upload`] | packs out, every shard to a provider of its own; spares |
-//! | [`confirm`] | is a pack that is to be reused really there |
+//! | `confirm` | is a pack that is to be reused really there |
 //! | [`put`] | files into the vault |
 //! | [`get`] | files out of the vault |
-//! | [`head`] | the manifest out, and the head that leads to it |
+//! | `head` | the manifest out, and the head that leads to it |
 //! | [`recover`] | a vault from its key |
 //! | [`monitor`], [`error`] | what watchers are told; what can go wrong |
 

@@ -1,6 +1,6 @@
 //! Keys and what is done with them: derivation, sealing, masking, signing, keyed names, Merkle roots. Pure.
 //!
-//! Every label of every derivation stands in [`derive`]; nonces are made in [`seal`] and [`mask`] and nowhere else.
+//! Every label of every derivation stands in [`mod@derive`]; nonces are made in [`seal`] and [`mask`] and nowhere else.
 
 pub mod derive;
 pub mod mask;
