@@ -7,7 +7,7 @@ use crate::cli::args::LsArgs;
 use crate::cli::context::Context;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
-use crate::cli::names::time;
+use crate::cli::names::{count, time};
 use crate::client::{Selected, select};
 use crate::format::{EntryKind, Snapshot};
 use crate::types::Timestamp;
@@ -66,11 +66,9 @@ fn snapshots(mut snapshots: Vec<Snapshot>, context: &Context) {
     }
     for snapshot in &snapshots {
         let size = ByteSize::b(snapshot.bytes).to_string();
-        let (id, made_at, files) = (snapshot.id.short(), time(snapshot.made_at), snapshot.files);
-        out.answer(format_args!(
-            "{id}  {made_at}  {files:>7} files  {size:>10}  {}",
-            printable(&snapshot.name)
-        ));
+        let (id, made_at, files) =
+            (snapshot.id.short(), time(snapshot.made_at), count(snapshot.files, "file"));
+        out.answer(format_args!("{id}  {made_at}  {files:>13}  {size:>10}  {}", printable(&snapshot.name)));
     }
 }
 
