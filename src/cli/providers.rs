@@ -94,8 +94,7 @@ fn row(id: ProviderId, member: Option<&Member>, label: Option<String>) -> Row {
     Row {
         provider: id.to_string(),
         npub: npub(&id),
-        name: terms
-            .map_or_else(String::new, |terms| terms.name.chars().filter(|c| !c.is_control()).collect()),
+        name: terms.map_or_else(String::new, |terms| terms.name.clone()),
         label,
         trusted: standing == Some(Standing::Trusted),
         known: standing.is_some_and(|standing| standing != Standing::Newcomer),

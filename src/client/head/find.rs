@@ -62,7 +62,7 @@ pub(crate) fn open(event: &Event, keys: &VaultKeys) -> Result<Head, ClientError>
 
 /// Opens a sealed head.
 pub(crate) fn open_sealed(sealed: &[u8], keys: &VaultKeys) -> Result<Head, ClientError> {
-    let vault_key = PublicKey(keys.identity().public_key().to_bytes());
+    let vault_key = PublicKey::from(keys.identity());
     Ok(Head::open(sealed, keys.vault_id(), &vault_key, &keys.head_key())?)
 }
 

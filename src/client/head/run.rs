@@ -96,7 +96,7 @@ pub(crate) async fn read(run: &Run, head: &Head, fetcher: &Fetcher) -> Result<By
     match run.depth {
         RunDepth::Records => Ok(plain),
         RunDepth::Index => {
-            let index: RunIndex = codec::decode(&plain, "the index of a run")?;
+            let index = decode_index(&plain)?;
             let mut records = BytesMut::new();
             for pack in &index.packs {
                 records.extend_from_slice(&open(pack, &index.providers, fetcher).await?);
@@ -112,6 +112,10 @@ async fn open(pack: &PackRef, providers: &[ProviderId], fetcher: &Fetcher) -> Re
         PackId::new(pack.coding.shards[0].hash.as_bytes()[..PackId::LEN].try_into().expect("16 of 32 bytes"));
     let shards = fetcher.shards(id, &pack.coding, &holders(pack, providers)).await?;
     Ok(pack.open(&shards)?)
+}
+
+fn decode_index(plain: &[u8]) -> Result<RunIndex, ClientError> {
+    Ok(codec::decode(plain, "the index of a run")?)
 }
 
 /// Who holds which shard of `pack`.
@@ -137,7 +141,7 @@ pub(crate) async fn confirm(
     if run.depth == RunDepth::Index {
         let fetcher = Fetcher::new(roster, BTreeSet::new(), client.exchange.clone(), client.monitor.clone());
         let plain = open(&run.pack, &head.providers, &fetcher).await.ok()?;
-        let index: RunIndex = codec::decode(&plain, "the index of a run").ok()?;
+        let index = decode_index(&plain).ok()?;
         for pack in &index.packs {
             first = first.min(confirm_pack(pack, &index.providers, standard, client, roster).await?);
         }
