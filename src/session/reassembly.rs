@@ -6,9 +6,11 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
+
 use crate::session::chunking;
 use crate::types::limits::CHUNK_LEN;
-use crate::types::{BlobHash, ChunkIndex, ClientId};
+use crate::types::{BlobHash, ClientId};
 use crate::wire::{ChunkSet, Upload};
 
 /// How much may be half received.
@@ -79,8 +81,9 @@ struct State<W> {
     wish: W,
     size: u64,
     chunk_count: u32,
-    /// The blob, as soon as the first chunk is there; taken out when it is complete.
-    data: Vec<u8>,
+    /// By index, empty where it has not arrived; taken out when the blob is complete. Apart from each other, so that an
+    /// upload takes no more memory than was sent of it.
+    chunks: Vec<Bytes>,
     have: ChunkSet,
     begun_at: Instant,
     moved_at: Instant,
@@ -150,7 +153,7 @@ impl<W> Reassembly<W> {
         if upload.is_complete || chunk.total != upload.chunk_count || upload.have.contains(chunk.index) {
             return None;
         }
-        upload.place(chunk.index, &chunk.data)?;
+        upload.place(chunk)?;
         upload.have.insert(chunk.index);
         upload.moved_at = now;
         self.take_complete(key)
@@ -163,7 +166,7 @@ impl<W> Reassembly<W> {
             return None;
         }
         upload.is_complete = true;
-        Some(std::mem::take(&mut upload.data))
+        Some(std::mem::take(&mut upload.chunks).concat())
     }
 
     /// What the newest request for an upload wants.
@@ -212,36 +215,31 @@ impl<W> Reassembly<W> {
 
 impl<W> State<W> {
     fn new(wish: W, size: u64, chunk_count: u32, now: Instant) -> Self {
-        let (data, have) = (Vec::new(), ChunkSet::empty());
-        Self { wish, size, chunk_count, data, have, begun_at: now, moved_at: now, is_complete: false }
+        let (chunks, have) = (Vec::new(), ChunkSet::empty());
+        Self { wish, size, chunk_count, chunks, have, begun_at: now, moved_at: now, is_complete: false }
     }
 
     fn missing(&self) -> ChunkSet {
         self.have.complement(self.chunk_count)
     }
 
-    /// Copies a chunk to its place; `None` if it does not fit there.
-    fn place(&mut self, index: ChunkIndex, chunk: &[u8]) -> Option<()> {
-        if self.data.is_empty() {
-            self.data = vec![0; usize::try_from(self.size).ok()?];
-        }
-        let start = usize::try_from(u64::from(index.0).checked_mul(CHUNK_LEN)?).ok()?;
-        let rest = self.data.get_mut(start..)?;
-        let len = rest.len().min(usize::try_from(CHUNK_LEN).ok()?);
-        if chunk.len() != len {
+    /// Keeps a chunk; `None` if it does not fit into its place.
+    fn place(&mut self, chunk: &Upload) -> Option<()> {
+        let start = u64::from(chunk.index.0).checked_mul(CHUNK_LEN)?;
+        let len = self.size.checked_sub(start)?.min(CHUNK_LEN);
+        if u64::try_from(chunk.data.len()) != Ok(len) {
             return None;
         }
-        rest[..len].copy_from_slice(chunk);
+        self.chunks.resize(usize::try_from(self.chunk_count).ok()?, Bytes::new());
+        *self.chunks.get_mut(usize::try_from(chunk.index.0).ok()?)? = chunk.data.clone();
         Some(())
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
-
     use super::*;
-    use crate::types::ProviderId;
+    use crate::types::{ChunkIndex, ProviderId};
 
     const LIMITS: ReassemblyLimits = ReassemblyLimits {
         count_max: 6,
