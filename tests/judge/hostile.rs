@@ -24,6 +24,8 @@ const CONNECTIONS: usize = 4;
 const ROUND: usize = 16;
 /// Resident memory may grow by so much.
 const GROWTH_KIB_MAX: u64 = 10 * 1024;
+/// What was only under way is given back within so long, and by the allocator (its decay time is 10 s).
+const SETTLE_MAX: Duration = Duration::from_secs(60);
 /// How long everything together may take for one event.
 const TIME_PER_EVENT: Duration = Duration::from_millis(5);
 
@@ -108,7 +110,6 @@ fn memory(world: &World) -> Vec<(String, u64)> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "does not hold yet: the provider keeps up to 60 MiB that filled its queues (`cargo test -- --ignored` shows it)"]
 async fn a_flood_of_hostile_events_leaves_memory_and_service_as_they_were() {
     let count =
         std::env::var("BLOBDVM_HOSTILE_EVENTS").map_or(EVENTS, |text| text.parse().expect("a number"));
@@ -129,12 +130,11 @@ async fn a_flood_of_hostile_events_leaves_memory_and_service_as_they_were() {
     let gone = owner.store(&noise(100, 5)).await.unwrap();
     answered.push(owner.delete(gone.content["hash"].as_str().unwrap()).await.unwrap().request);
     let mob = Arc::new(Mob::gather(500, &world.providers[0].id, known.clone(), answered));
-    let warm_up = count / 4;
-    attack(&mob, &relay, &proxy, 0..warm_up).await;
     assert_serves(&world, &known).await;
     let before = memory(&world);
-    attack(&mob, &relay, &proxy, warm_up..count).await;
+    attack(&mob, &relay, &proxy, 0..count).await;
     assert_serves(&world, &known).await;
+    let at_once = memory(&world);
     let grown = |world: &World| {
         let pairs = memory(world).into_iter().zip(&before);
         pairs
@@ -142,12 +142,19 @@ async fn a_flood_of_hostile_events_leaves_memory_and_service_as_they_were() {
             .map(|((name, after), (_, before))| (name, *before, after))
             .collect::<Vec<_>>()
     };
-    // What was only under way is given back soon.
-    let patience = Instant::now() + Duration::from_secs(10);
-    while !grown(&world).is_empty() && Instant::now() < patience {
+    let settled = Instant::now() + SETTLE_MAX;
+    while !grown(&world).is_empty() && Instant::now() < settled {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    eprintln!("{count} hostile events in {:?}: {before:?}, then {:?}", start.elapsed(), memory(&world));
+    eprintln!(
+        "{count} hostile events in {:?}: {before:?}, at once {at_once:?}, then {:?}",
+        start.elapsed(),
+        memory(&world)
+    );
     assert!(grown(&world).is_empty(), "KiB before and after: {:?}", grown(&world));
-    assert!(start.elapsed() < TIME_PER_EVENT * u32::try_from(count).unwrap(), "{:?}", start.elapsed());
+    assert!(
+        start.elapsed() < SETTLE_MAX + TIME_PER_EVENT * u32::try_from(count).unwrap(),
+        "{:?}",
+        start.elapsed()
+    );
 }
