@@ -1,35 +1,66 @@
-//! Where the SDK hands events over.
+//! Where events come in: read from a relay's message beside the SDK, once, and handed over.
 
-use std::sync::Weak;
+use std::borrow::Cow;
 
-use nostr::util::BoxedFuture;
-use nostr::{Event, RelayUrl, SubscriptionId};
-use nostr_sdk::pool::policy::{AdmitPolicy, AdmitStatus, PolicyError};
+use nostr::{Event, SubscriptionId};
+use serde::Deserialize;
 
-use super::link::Links;
+use crate::types::limits::EVENT_TAG_COUNT_MAX;
 
-/// Takes each event as soon as the SDK has parsed it, and tells the SDK to forget it.
-///
-/// So an event is copied once, for the subscription that wants it; it goes into no database; and it passes by the
-/// SDK's notifications, a channel in which a burst would be lost. The SDK reads on when this returns.
-#[derive(Debug)]
-pub(super) struct Intake {
-    /// Weak, because the links hold connections, and these hold this.
-    pub(super) links: Weak<Links>,
+/// A relay's `["EVENT", NAME, {…}]` (NIP-01).
+#[derive(Deserialize)]
+struct Delivery<'a>(#[serde(borrow)] Cow<'a, str>, SubscriptionId, Event);
+
+/// Whether a message is `["EVENT", …`.
+pub(super) fn is_event(text: &str) -> bool {
+    let inner = text.trim_start().strip_prefix('[').map(str::trim_start);
+    inner.is_some_and(|inner| inner.starts_with(r#""EVENT""#))
 }
 
-impl AdmitPolicy for Intake {
-    fn admit_event<'a>(
-        &'a self,
-        relay_url: &'a RelayUrl,
-        subscription_id: &'a SubscriptionId,
-        event: &'a Event,
-    ) -> BoxedFuture<'a, Result<AdmitStatus, PolicyError>> {
-        Box::pin(async move {
-            if let Some(link) = self.links.upgrade().as_ref().and_then(|links| links.get(relay_url)) {
-                link.receive_event(subscription_id, event);
-            }
-            Ok(AdmitStatus::Rejected { reason: None })
-        })
+/// The event of a message, and the subscription it came under; `None` for anything else. It is not verified.
+pub(in crate::transport) fn read(text: &str) -> Option<(SubscriptionId, Event)> {
+    let Delivery(word, name, event) = serde_json::from_str(text).ok()?;
+    (word == "EVENT" && event.tags.len() <= EVENT_TAG_COUNT_MAX).then_some((name, event))
+}
+
+#[cfg(test)]
+mod tests {
+    use nostr::{EventBuilder, JsonUtil, Keys, Kind, Tag};
+
+    use super::*;
+
+    fn event(tag_count: usize) -> Event {
+        let tags = (0..tag_count).map(|_| Tag::parse(["t", "x"]).unwrap());
+        let keys = Keys::parse(&"01".repeat(32)).unwrap();
+        EventBuilder::new(Kind::from_u16(24_212), "content").tags(tags).sign_with_keys(&keys).unwrap()
+    }
+
+    #[test]
+    fn event_is_read_with_its_subscription() {
+        let event = event(1);
+        for (name, text) in [("s0", r#"["EVENT","s0","#), ("", " [ \"EVENT\" ,\"\",")] {
+            let text = format!("{text}{}]", event.as_json());
+            assert!(is_event(&text));
+            assert_eq!(read(&text), Some((SubscriptionId::new(name), event.clone())));
+        }
+    }
+
+    #[test]
+    fn what_is_no_event_or_has_too_many_tags_is_nothing() {
+        let json = event(0).as_json();
+        let many = |count| format!(r#"["EVENT","s",{}]"#, event(count).as_json());
+        assert!(read(&many(EVENT_TAG_COUNT_MAX)).is_some());
+        let texts = [
+            many(EVENT_TAG_COUNT_MAX + 1),
+            format!(r#"["EVENT",{json}]"#),
+            format!(r#"["EVENT","s",{json},1]"#),
+            format!(r#"["EVENTS","s",{json}]"#),
+            format!(r#"["EVENT","s",{json}"#),
+            r#"["EVENT","s",{}]"#.to_owned(),
+            "[]".to_owned(),
+        ];
+        for text in texts {
+            assert_eq!(read(&text), None, "{text:.60}");
+        }
     }
 }

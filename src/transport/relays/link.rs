@@ -210,9 +210,8 @@ impl Link {
 
     /// Takes an event that came under the name of a subscription or query.
     ///
-    /// The SDK has verified it, unless an event under the same id was verified before; then it may be anything. So
-    /// what is handed over is verified here, id and signature, after the filters and before anything is remembered.
-    pub(super) fn receive_event(&self, name: &SubscriptionId, event: &Event) {
+    /// It is verified here, id and signature, after the filters and before anything of it is remembered.
+    pub(super) fn receive_event(&self, name: &SubscriptionId, event: Event) {
         let mut state = self.lock();
         if let Some(query) = state.queries.get_mut(name) {
             if !query.take(event) {
@@ -224,9 +223,9 @@ impl Link {
         let Some(listening) = state.subscriptions.get(name) else { return };
         let (filters, outlet) = (listening.filters.clone(), listening.outlet.clone());
         drop(state);
-        let is_asked_for = filters.iter().any(|filter| filter.match_event(event, MatchEventOptions::new()));
-        if is_asked_for && outlet.wants(&event.id) && nip01::verifies(event) {
-            outlet.push(Incoming { event: event.clone(), relay: self.url.clone() });
+        let is_asked_for = filters.iter().any(|filter| filter.match_event(&event, MatchEventOptions::new()));
+        if is_asked_for && outlet.wants(&event.id) && nip01::verifies(&event) {
+            outlet.push(Incoming { event, relay: self.url.clone() });
         }
     }
 
@@ -326,13 +325,13 @@ impl<T> Drop for Answer<'_, T> {
 
 impl Query {
     /// Takes an event of the answer if it was asked for and is what it says. Whether there is room for more.
-    fn take(&mut self, event: &Event) -> bool {
-        if !self.filter.match_event(event, MatchEventOptions::new()) || !nip01::verifies(event) {
+    fn take(&mut self, event: Event) -> bool {
+        if !self.filter.match_event(&event, MatchEventOptions::new()) || !nip01::verifies(&event) {
             return true;
         }
         let Some(room_len) = self.room_len.checked_sub(event.content.len()) else { return false };
         self.room_len = room_len;
-        self.events.push(event.clone());
+        self.events.push(event);
         self.events.len() < QUERY_EVENT_COUNT_MAX
     }
 }

@@ -13,7 +13,6 @@ use tokio::task::JoinSet;
 use tokio::task::coop::consume_budget;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::intake::Intake;
 use super::link::{Link, Links};
 use super::room::QueueError;
 use super::session::{self, text_len};
@@ -244,7 +243,6 @@ impl Carrier for Relays {
 fn pool(links: &Arc<Links>) -> RelayPool {
     RelayPool::builder()
         .websocket_transport(Sockets { links: Arc::downgrade(links) })
-        .admit_policy(Intake { links: Arc::downgrade(links) })
         .opts(RelayPoolOptions::new().automatic_authentication(false).notification_channel_size(1))
         .build()
 }

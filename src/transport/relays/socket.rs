@@ -18,12 +18,13 @@ use nostr_sdk::pool::transport::websocket::{WebSocketSink, WebSocketStream, WebS
 use tokio_tungstenite::connect_async_with_config;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 
-use super::link::Links;
+use super::intake;
+use super::link::{Link, Links};
 use super::room::Room;
 use crate::types::limits::{MESSAGE_LEN_MAX, NOTICE_LEN_MAX};
 
-/// How the SDK connects: like its own transport, but with TCP_NODELAY, with limits, and telling the link's room what
-/// has been taken.
+/// How the SDK connects: like its own transport, but with TCP_NODELAY, with limits, handing events to the link before the
+/// SDK sees them, and telling the link's room what has been taken.
 #[derive(Debug)]
 pub(super) struct Sockets {
     /// Weak, because the links hold connections, and these hold this.
@@ -42,9 +43,11 @@ impl WebSocketTransport for Sockets {
         timeout: Duration,
     ) -> BoxedFuture<'a, Result<(WebSocketSink, WebSocketStream), TransportError>> {
         Box::pin(async move {
-            let room = self.room(url).ok_or_else(|| failure("the carrier is gone".to_owned()))?;
+            let link = self.link(url).ok_or_else(|| failure("the carrier is gone".to_owned()))?;
+            let room = link.room();
             let (sink, stream) = connect(url, timeout).await?.split();
-            let stream = stream.try_filter(|message| ready(is_readable(message)));
+            let link = Arc::downgrade(&link);
+            let stream = stream.try_filter(move |message| ready(is_for_sdk(message, &link)));
             let stream: WebSocketStream = Box::pin(stream.map_err(TransportError::backend));
             let sink: WebSocketSink = Box::new(RelaySink { sink, room });
             Ok((sink, stream))
@@ -53,8 +56,8 @@ impl WebSocketTransport for Sockets {
 }
 
 impl Sockets {
-    fn room(&self, url: &Url) -> Option<Arc<Room>> {
-        Some(self.links.upgrade()?.get(&RelayUrl::parse(url.as_str()).ok()?)?.room())
+    fn link(&self, url: &Url) -> Option<Arc<Link>> {
+        self.links.upgrade()?.get(&RelayUrl::parse(url.as_str()).ok()?).cloned()
     }
 }
 
@@ -76,16 +79,17 @@ fn failure(why: String) -> TransportError {
     TransportError::backend(io::Error::other(why))
 }
 
-/// Only events may be long: all else is kept for a while in the SDK's notifications, several hundred at once.
-fn is_readable(message: &Message) -> bool {
+/// Hands events over, and says whether a message is left to the SDK: all others, unless they are long, because it keeps
+/// several hundred of them for a while in its notifications.
+fn is_for_sdk(message: &Message, link: &Weak<Link>) -> bool {
     let Message::Text(text) = message else { return true };
-    text.len() <= NOTICE_LEN_MAX || is_event(text)
-}
-
-/// Whether a message is `["EVENT", …`.
-fn is_event(text: &str) -> bool {
-    let inner = text.trim_start().strip_prefix('[').map(str::trim_start);
-    inner.is_some_and(|inner| inner.starts_with(r#""EVENT""#))
+    if !intake::is_event(text) {
+        return text.len() <= NOTICE_LEN_MAX;
+    }
+    if let (Some(link), Some((name, event))) = (link.upgrade(), intake::read(text)) {
+        link.receive_event(&name, event);
+    }
+    false
 }
 
 /// Takes messages from the SDK's queue, and gives the room of events back.
@@ -102,7 +106,7 @@ impl Sink<Message> for RelaySink {
     }
 
     fn start_send(mut self: Pin<&mut Self>, message: Message) -> Result<(), TransportError> {
-        if matches!(&message, Message::Text(text) if is_event(text)) {
+        if matches!(&message, Message::Text(text) if intake::is_event(text)) {
             self.room.release();
         }
         Pin::new(&mut self.sink).start_send(message).map_err(TransportError::backend)
@@ -124,17 +128,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_events_may_be_long() {
+    fn sdk_sees_no_events_and_nothing_long() {
+        let link = Weak::new();
         let long = "x".repeat(NOTICE_LEN_MAX);
         for (text, expected) in [
-            (format!(r#"["EVENT","s",{{"content":"{long}"}}]"#), true),
-            (format!(r#" [ "EVENT" ,"{long}"]"#), true),
+            (r#"["EVENT","s",{}]"#.to_owned(), false),
+            (r#" [ "EVENT" ,"#.to_owned(), false),
+            (r#"["NOTICE","words"]"#.to_owned(), true),
             (format!(r#"["NOTICE","{long}"]"#), false),
-            (format!(r#"["EVENTS","{long}"]"#), false),
+            (r#"["EVENTS",""]"#.to_owned(), true),
             (long.clone(), true),
             (long + "x", false),
         ] {
-            assert_eq!(is_readable(&Message::Text(text.clone())), expected, "{text:.20}");
+            assert_eq!(is_for_sdk(&Message::Text(text.clone()), &link), expected, "{text:.20}");
         }
     }
 }
