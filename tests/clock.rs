@@ -77,7 +77,7 @@ impl Net {
     async fn put(&self, file: &Path) -> Result<PutOutcome, ClientError> {
         let scheme = Scheme::new(2, 3).unwrap();
         let (providers, host) = (BTreeSet::new(), "here".to_owned());
-        let options = PutOptions { scheme, providers, accept_short: false, name: None, host };
+        let options = PutOptions { providers, host, ..PutOptions::new(scheme) };
         self.client().put(&[file.to_owned()], &options).await
     }
 

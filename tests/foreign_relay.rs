@@ -97,7 +97,7 @@ async fn put_get_and_recover_pass_through_nostr_rs_relay() {
     let mut first = client(&net, vault).await;
     let scheme = Scheme::new(2, 3).unwrap();
     let (providers, host, name) = (BTreeSet::new(), String::new(), Some("file".to_owned()));
-    let options = PutOptions { scheme, providers, accept_short: false, name, host };
+    let options = PutOptions { providers, name, host, ..PutOptions::new(scheme) };
     let outcome = first.put(std::slice::from_ref(&source), &options).await.unwrap();
     assert_eq!(outcome.stored.providers.len(), 3);
     net.wipe(0).unwrap();

@@ -22,7 +22,7 @@ pub struct Cli {
 }
 
 const EXIT_CODES: &str = "Exit codes: 0 done, 1 failure, 2 usage, 3 nothing found, 4 too few providers, 5 cannot be \
-restored, 6 integrity failure, 7 no relay, 8 home missing, locked or damaged, 130 interrupted.";
+restored, 6 integrity failure, 7 no relay, 8 home missing, locked or damaged, 9 stored, but some files could not be read, 130 interrupted.";
 
 /// Options that every command takes.
 #[derive(Debug, Clone, Args)]
@@ -90,6 +90,7 @@ pub struct InitArgs {
 
 /// Arguments of `put`.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub struct PutArgs {
     /// Says aloud what is always so: everything is sealed before it leaves this machine
     #[arg(long)]
@@ -109,8 +110,32 @@ pub struct PutArgs {
     /// Name of the snapshot [default: the name of the first path]
     #[arg(long, value_name = "NAME")]
     pub name: Option<String>,
+    /// Attach a tag to the snapshot; repeat for several
+    #[arg(long = "tag", value_name = "TAG")]
+    pub tags: Vec<String>,
+    /// Name of this machine in the snapshot [default: the host name]
+    #[arg(long, value_name = "HOST")]
+    pub host: Option<String>,
+    /// Leave out what matches, as in a .gitignore, relative to each PATH; repeat for several
+    #[arg(long, value_name = "PATTERN")]
+    pub exclude: Vec<String>,
+    /// Read such patterns from FILE, one a line; repeat for several
+    #[arg(long, value_name = "FILE")]
+    pub exclude_from: Vec<PathBuf>,
+    /// Leave out what is in folders that have a CACHEDIR.TAG
+    #[arg(long)]
+    pub exclude_caches: bool,
+    /// Do not descend into other file systems
+    #[arg(long)]
+    pub one_file_system: bool,
+    /// Read every file, also those whose size, times and inode are as they were
+    #[arg(long)]
+    pub force: bool,
+    /// Back up what comes from stdin as one file called NAME
+    #[arg(long, requires = "name", conflicts_with_all = ["paths", "force"])]
+    pub stdin: bool,
     /// Files and folders to back up
-    #[arg(required = true, value_name = "PATH")]
+    #[arg(required_unless_present = "stdin", value_name = "PATH")]
     pub paths: Vec<PathBuf>,
 }
 

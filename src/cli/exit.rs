@@ -21,6 +21,8 @@ pub enum Exit {
     NoRelay,
     /// The home is missing, locked, damaged or of another version.
     Home,
+    /// A snapshot was made, but something changed, vanished or could not be read meanwhile.
+    Incomplete,
     /// Ended by Ctrl-C or a termination signal.
     Interrupted,
 }
@@ -38,6 +40,7 @@ impl Exit {
             Self::Integrity => 6,
             Self::NoRelay => 7,
             Self::Home => 8,
+            Self::Incomplete => 9,
             Self::Interrupted => 130,
         }
     }

@@ -48,6 +48,10 @@ impl From<ClientError> for CliError {
                 (Exit::Failure, "check that the path exists and that you may use it".to_owned())
             }
             ClientError::Destination { .. } => (Exit::Usage, "name another path".to_owned()),
+            ClientError::Pattern { .. } => {
+                (Exit::Usage, "write it as in a .gitignore: `*.tmp`, `/build`, `!keep`".to_owned())
+            }
+            ClientError::LabelTooLong { .. } => (Exit::Usage, "choose a shorter one".to_owned()),
             ClientError::Stream(_) => (Exit::Failure, "check who reads the output".to_owned()),
             ClientError::Format(FormatError::UnknownVersion { .. }) => {
                 (Exit::Failure, "use a newer blobdvm".to_owned())

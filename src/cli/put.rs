@@ -10,8 +10,11 @@ use crate::cli::context::Context;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::names::{count, day, provider};
-use crate::client::{PutOptions, PutOutcome};
+use crate::client::{PutOptions, PutOutcome, WalkOptions};
 use crate::erasure::Scheme;
+
+/// Troubles that are shown by name.
+const SHOWN: usize = 20;
 
 /// What `put --json` prints.
 #[derive(Debug, Serialize)]
@@ -28,6 +31,16 @@ struct Report<'a> {
     providers: Vec<String>,
     first_lapse: Option<u64>,
     failures: Vec<FailureReport>,
+    unchanged: u64,
+    troubles: Vec<TroubleReport>,
+    trouble_count: u64,
+}
+
+/// A path that is not in the snapshot as it should be.
+#[derive(Debug, Serialize)]
+struct TroubleReport {
+    path: String,
+    why: String,
 }
 
 /// A provider that failed.
@@ -46,14 +59,35 @@ pub async fn run(args: &PutArgs, context: &Context) -> Result<Exit, CliError> {
         providers,
         accept_short: args.accept_short,
         name: args.name.clone(),
-        host: host(),
+        host: args.host.clone().unwrap_or_else(host),
+        tags: args.tags.clone(),
+        walk: walk_options(args)?,
+        force: args.force,
     };
     let vault = context.open_or_make_vault()?;
     let (mut client, progress) = context.client(vault, "put").await?;
-    let outcome = client.put(&args.paths, &options).await;
+    let outcome = match (args.stdin, &args.name) {
+        (true, Some(name)) => client.put_stream(name, std::io::stdin(), &options).await,
+        _ => client.put(&args.paths, &options).await,
+    };
     progress.finish();
-    report(&outcome?, scheme, context);
-    Ok(Exit::Ok)
+    let outcome = outcome?;
+    report(&outcome, scheme, context);
+    Ok(troubles(&outcome, context))
+}
+
+fn walk_options(args: &PutArgs) -> Result<WalkOptions, CliError> {
+    let mut exclude = Vec::new();
+    for file in &args.exclude_from {
+        let lines = std::fs::read_to_string(file).map_err(|error| {
+            let what = format!("cannot read the patterns in {}: {error}", file.display());
+            CliError::new(Exit::Usage, what, "name a text file with one pattern a line")
+        })?;
+        exclude.extend(lines.lines().map(str::to_owned));
+    }
+    exclude.extend(args.exclude.iter().cloned());
+    let (exclude_caches, one_file_system) = (args.exclude_caches, args.one_file_system);
+    Ok(WalkOptions { exclude, exclude_caches, one_file_system })
 }
 
 fn scheme(args: &PutArgs) -> Result<Scheme, CliError> {
@@ -84,6 +118,17 @@ fn report(outcome: &PutOutcome, scheme: Scheme, context: &Context) {
             .iter()
             .map(|failure| FailureReport { provider: failure.provider.to_string(), why: failure.why.clone() })
             .collect(),
+        unchanged: outcome.unchanged,
+        troubles: outcome
+            .troubles
+            .first
+            .iter()
+            .map(|trouble| TroubleReport {
+                path: trouble.path.display().to_string(),
+                why: trouble.why.to_string(),
+            })
+            .collect(),
+        trouble_count: outcome.troubles.count,
     });
     out.say(format_args!(
         "snapshot {} \"{}\": {}, {} sealed and stored as {} ({}) at {} providers; any {} of {} restore it",
@@ -113,6 +158,27 @@ fn report(outcome: &PutOutcome, scheme: Scheme, context: &Context) {
                     trust those you know with `blobdvm providers trust NPUB`";
         out.say(format_args!("{} {text}", outcome.newcomers));
     }
+}
+
+/// Says what is not in the snapshot as it should be.
+fn troubles(outcome: &PutOutcome, context: &Context) -> Exit {
+    let troubles = &outcome.troubles;
+    if troubles.count == 0 {
+        return Exit::Ok;
+    }
+    let out = &context.output;
+    for trouble in troubles.first.iter().take(SHOWN) {
+        out.warn(format_args!("{}: {}", trouble.path.display().to_string().escape_debug(), trouble.why));
+    }
+    let more = troubles.count.saturating_sub(SHOWN as u64);
+    if more > 0 {
+        out.warn(format_args!("and {more} more; --json names the first thousand"));
+    }
+    out.warn(format_args!(
+        "{} not as it should be; everything else is in the snapshot",
+        count(troubles.count, "path")
+    ));
+    Exit::Incomplete
 }
 
 /// Name of this machine, as the kernel has it.

@@ -96,6 +96,22 @@ pub enum ClientError {
         /// Why not.
         why: &'static str,
     },
+    /// A pattern that says nothing, or the file that patterns are read from.
+    #[error("the pattern {pattern:?} is not understood: {why}")]
+    Pattern {
+        /// As it was given.
+        pattern: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A name or tag that the format has no room for.
+    #[error("{text:?} is {} bytes long, and names have at most {max}", text.len())]
+    LabelTooLong {
+        /// As it was given.
+        text: String,
+        /// How long it may be, in bytes.
+        max: usize,
+    },
     /// Standard output was closed or failed.
     #[error("standard output")]
     Stream(#[source] std::io::Error),

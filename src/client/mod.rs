@@ -35,6 +35,6 @@ pub use exchange::{Exchange, ExchangeError, ExchangeOptions, Receipt, StoreOptio
 pub use get::{Destination, GetOptions, GetOutcome, Selected, select};
 pub use monitor::{Monitor, Unwatched};
 pub use placement::Standing;
-pub use put::{PutOptions, PutOutcome};
+pub use put::{PutOptions, PutOutcome, Trouble, Troubles, WalkOptions, Why};
 pub use recover::RecoverOutcome;
 pub use roster::{Member, Roster};

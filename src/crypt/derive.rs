@@ -42,6 +42,8 @@ pub(crate) mod label {
     pub(crate) const PSEUDONYM: &str = "blobdvm/v1/pseudonym";
     /// 32 bytes, no context: files of the home that never leave it.
     pub(crate) const LOCAL: &str = "blobdvm/v1/local";
+    /// 32 bytes, no context: names what the home remembers of files that were put.
+    pub(crate) const SEEN: &str = "blobdvm/v1/seen-file";
     /// 32 bytes out of a pack's mask key, context: shard index.
     pub(crate) const MASK: &str = "blobdvm/v1/mask";
 
@@ -179,6 +181,11 @@ impl VaultKeys {
         LayerKey::new(*expand(self.secret.expose(), label::LOCAL, &[]))
     }
 
+    /// Names what the home remembers of files that were put.
+    pub fn seen_tag_key(&self) -> TagKey {
+        TagKey::new(*expand(self.secret.expose(), label::SEEN, &[]))
+    }
+
     fn class_secret(&self, class: DeviceClass) -> VaultSecret {
         match class {
             DeviceClass::Full => VaultSecret::new(*self.secret.expose()),
@@ -290,6 +297,7 @@ mod tests {
             label::DEVICE_KEY,
             label::PSEUDONYM,
             label::LOCAL,
+            label::SEEN,
             label::MASK,
             label::AAD_SEGMENT,
             label::AAD_RECORD,
@@ -318,6 +326,7 @@ mod tests {
         is_new(keys.placement_key().expose());
         is_new(keys.head_key().expose());
         is_new(keys.local_key().expose());
+        is_new(keys.seen_tag_key().expose());
         is_new(keys.head_author().secret_key().as_secret_bytes());
         for class in [DeviceClass::Full, DeviceClass::Verify] {
             for id in [0, 1] {

@@ -15,6 +15,12 @@ pub fn tree_tag(item_type: u8, encoding: &[u8], key: &TagKey) -> Tag {
     Tag::new(hmac_sha256(key.expose(), &[&[item_type], encoding]))
 }
 
+/// Name of something that the home remembers: `HMAC-SHA256(key, parts end to end)`. The parts before the last one must have
+/// a fixed length.
+pub fn seen_tag(parts: &[&[u8]], key: &TagKey) -> Tag {
+    Tag::new(hmac_sha256(key.expose(), parts))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

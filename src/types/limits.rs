@@ -165,6 +165,8 @@ pub const DOWNLOAD_BYTES_MAX: u64 = 12 * 1024 * 1024;
 pub const KNOWN_PROVIDER_COUNT_MAX: usize = 1_024;
 /// Bytes of a vault's settings before sealing.
 pub const SETTINGS_LEN_MAX: u64 = 1024 * 1024;
+/// Files whose state a home remembers; beyond it all are read once more.
+pub const SEEN_FILE_COUNT_MAX: u64 = 20_000_000;
 /// Devices of one vault, past ones included.
 pub const CHAIN_COUNT_MAX: usize = CONTINUES_COUNT_MAX;
 /// Claims that a recovery reads of one provider's list.

@@ -28,6 +28,11 @@ pub(crate) fn open_private(path: &Path) -> Result<File, VaultError> {
     options.open(path).map_err(VaultError::io("open", path))
 }
 
+/// Makes a file that only its owner may use, in place of one that is there.
+pub(crate) fn create_private(path: &Path) -> io::Result<File> {
+    OpenOptions::new().write(true).create(true).truncate(true).mode(FILE_MODE).open(path)
+}
+
 /// Gives `path` the content `bytes`: all of it or, if anything fails on the way, what was there before.
 pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), VaultError> {
     let mut new = path.as_os_str().to_owned();
@@ -49,9 +54,7 @@ pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), VaultErr
 
 /// Gives `path` the content `bytes`, which a crash may undo or spoil.
 pub(crate) fn write_unsynced(path: &Path, bytes: &[u8]) -> Result<(), VaultError> {
-    let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(true).mode(FILE_MODE);
-    options.open(path).and_then(|mut file| file.write_all(bytes)).map_err(VaultError::io("write", path))
+    create_private(path).and_then(|mut file| file.write_all(bytes)).map_err(VaultError::io("write", path))
 }
 
 /// Makes the names in the folder of `path` durable.

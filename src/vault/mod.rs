@@ -23,6 +23,7 @@ mod lookup;
 mod manifest;
 mod open_vault;
 mod opened;
+mod seen;
 mod settings;
 mod snapshots;
 mod verify;
@@ -35,6 +36,7 @@ pub use key_file::{parse_secret, secret_text};
 pub use lookup::PackEntry;
 pub use manifest::Imported;
 pub use open_vault::Vault;
+pub use seen::{SeenContent, SeenFile, SeenFiles, SeenUpdate};
 pub use settings::{KnownProvider, Settings};
 pub use verify::{ChainReport, ItemCounts, VerifyReport};
 

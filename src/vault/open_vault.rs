@@ -11,7 +11,7 @@ use crate::format::{ChainEnd, ContentItem, Device, PlacementItem, RefList, Segme
 use crate::types::{DeviceId, PackId, ProviderId, SnapshotId, Tag};
 use crate::vault::lock::HomeLock;
 use crate::vault::manifest::Manifest;
-use crate::vault::{Home, Imported, PackEntry, Settings, VaultError, settings};
+use crate::vault::{Home, Imported, PackEntry, SeenFiles, SeenUpdate, Settings, VaultError, settings};
 
 /// A vault that this process has open. All methods may be called from several threads; those that write block on the
 /// disk.
@@ -176,6 +176,22 @@ impl Vault {
     /// All snapshots, oldest first.
     pub fn snapshots(&self) -> Result<Vec<Snapshot>, VaultError> {
         self.manifest.snapshots()
+    }
+
+    /// True if a tree page or reference list of this tag is recorded. Cheaper than reading it.
+    pub fn has_tree_item(&self, tag: &Tag) -> Result<bool, VaultError> {
+        let catalog = &self.manifest.catalog;
+        Ok(catalog.tree_page(tag)?.is_some() || catalog.ref_list(tag)?.is_some())
+    }
+
+    /// How files stood when they were put before.
+    pub fn seen_files(&self) -> SeenFiles {
+        SeenFiles::open(&self.home.file("seen"))
+    }
+
+    /// Remembers how files stood that were put now.
+    pub fn remember_seen(&self, update: SeenUpdate) -> Result<(), VaultError> {
+        update.merge_into(&self.home.file("seen"))
     }
 
     /// The packs that a snapshot needs.

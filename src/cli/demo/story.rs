@@ -178,7 +178,7 @@ impl Story<'_> {
 fn options() -> PutOptions {
     let scheme = Scheme::new(2, 3).expect("2 of 3 is a scheme");
     let (providers, host) = (std::collections::BTreeSet::new(), String::new());
-    PutOptions { scheme, providers, accept_short: false, name: Some(NAME.to_owned()), host }
+    PutOptions { providers, name: Some(NAME.to_owned()), host, ..PutOptions::new(scheme) }
 }
 
 async fn get(client: &Client, out: &Path) -> Result<u64, ClientError> {

@@ -16,3 +16,4 @@ mod select;
 
 pub use flow::{Destination, GetOptions, GetOutcome};
 pub use select::{Selected, select};
+pub(crate) use select::{entries, tags};

@@ -51,7 +51,8 @@ pub(crate) fn tags(refs: &Refs, vault: &Vault) -> Result<Vec<Tag>, ClientError> 
     }
 }
 
-fn entries(pages: &Refs, vault: &Vault) -> Result<Vec<Entry>, ClientError> {
+/// All entries of a folder, in the order of their names.
+pub(crate) fn entries(pages: &Refs, vault: &Vault) -> Result<Vec<Entry>, ClientError> {
     let mut entries = Vec::new();
     for tag in tags(pages, vault)? {
         let page = vault.tree_page(&tag)?;

@@ -1,6 +1,9 @@
 //! A put from end to end.
 
 use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::io::Read;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -8,17 +11,19 @@ use crate::client::base::Client;
 use crate::client::confirm::{Confirmer, Standard};
 use crate::client::error::{ClientError, Failure};
 use crate::client::placement::Placement;
-use crate::client::put::read::{Reading, read_files};
-use crate::client::put::scan::{Found, FoundKind, scan, total_bytes};
-use crate::client::put::store::{SegmentStore, Stored};
-use crate::client::put::tree::{Content, TreeBuilder};
+use crate::client::put::before::Before;
+use crate::client::put::describe::Describer;
+use crate::client::put::gather::{Counts, Gather, Gathered, reader_options};
+use crate::client::put::read::{ReaderOptions, Readings, read_stream, read_trees};
+use crate::client::put::store::SegmentStore;
+use crate::client::put::trouble::Troubles;
+use crate::client::put::walk::{Found, FoundKind, Root, Step, WalkOptions, Walker, roots};
 use crate::client::roster::Roster;
 use crate::client::upload::{Tally, Uploader};
 use crate::erasure::Scheme;
-use crate::format::segment::Cutter;
-use crate::format::{ContentItem, Needs, PlacementItem, Refs, Snapshot};
-use crate::types::limits::NEED_COUNT_MAX;
-use crate::types::{PackId, ProviderId, SnapshotId, Tag};
+use crate::format::{ContentItem, Entry, EntryKind, File, Needs, PlacementItem, Refs, Snapshot};
+use crate::types::limits::{LABEL_LEN_MAX, NEED_COUNT_MAX, SNAPSHOT_PATH_COUNT_MAX};
+use crate::types::{PackId, ProviderId, SnapshotId, Timestamp};
 
 /// What a put asks of providers unless `--accept-short` is given.
 const KEEP_FOR: Duration = Duration::from_secs(30 * 86_400);
@@ -38,6 +43,28 @@ pub struct PutOptions {
     pub name: Option<String>,
     /// Name of this machine.
     pub host: String,
+    /// What people attach to the snapshot.
+    pub tags: Vec<String>,
+    /// What is left out.
+    pub walk: WalkOptions,
+    /// Read every file, also those that stand as they stood before.
+    pub force: bool,
+}
+
+impl PutOptions {
+    /// Coded by `scheme`, at providers that are discovered, everything that is there.
+    pub fn new(scheme: Scheme) -> Self {
+        Self {
+            scheme,
+            providers: BTreeSet::new(),
+            accept_short: false,
+            name: None,
+            host: String::new(),
+            tags: Vec::new(),
+            walk: WalkOptions::default(),
+            force: false,
+        }
+    }
 }
 
 /// What a put has done.
@@ -51,23 +78,72 @@ pub struct PutOutcome {
     pub files: u64,
     /// Bytes of these files.
     pub bytes: u64,
+    /// Files that were not read, because they stand as they stood before.
+    pub unchanged: u64,
     /// Packs of files' bytes stored in this run.
     pub packs: u64,
     /// All that was receipted in this run, the manifest's packs and heads included.
     pub stored: Tally,
+    /// What could not be read, or changed meanwhile.
+    pub troubles: Troubles,
     /// Providers that failed and were replaced, or that could not be used.
     pub failures: Vec<Failure>,
     /// How many of the chosen providers had no history with this vault.
     pub newcomers: usize,
 }
 
+/// What a snapshot is made of, and where its bytes come from.
+struct Origin {
+    name: String,
+    paths: Vec<Vec<u8>>,
+    /// The snapshot that the new one is compared with.
+    before: Option<Snapshot>,
+}
+
 impl Client {
     /// Backs up `paths` as a new snapshot.
     ///
     /// Returns when every pack that the snapshot needs has receipts of as many distinct providers as asked for, and
-    /// the head was read back from a relay (invariant I2).
+    /// the head was read back from a relay (invariant I2). What cannot be read is left out, and told.
     pub async fn put(&mut self, paths: &[PathBuf], options: &PutOptions) -> Result<PutOutcome, ClientError> {
-        let found = scan(paths)?;
+        let roots = roots(paths)?;
+        let first = roots.first().map_or(&b""[..], |root| &root.name);
+        let name = options.name.clone().unwrap_or_else(|| String::from_utf8_lossy(first).into_owned());
+        check_labels(&name, options)?;
+        let paths = roots.iter().take(SNAPSHOT_PATH_COUNT_MAX);
+        let paths: Vec<_> = paths.map(|root| root.path.as_os_str().as_bytes().to_vec()).collect();
+        let before = self.snapshot_before(&name, &paths, &options.host)?;
+        let origin = Origin { name, paths, before };
+        let seen =
+            if options.force || origin.before.is_none() { None } else { Some(self.vault.seen_files()) };
+        let reader = ReaderOptions { walk: options.walk.clone(), seen, ..reader_options(self) };
+        self.expect_all(roots.clone(), options);
+        self.put_what_is_read(origin, options, || read_trees(roots, reader)).await
+    }
+
+    /// Backs up what comes from a stream as a snapshot of one file called `name`.
+    ///
+    /// # Errors
+    /// As [`Client::put`]; and if the stream fails: then there is no snapshot.
+    pub async fn put_stream(
+        &mut self,
+        name: &str,
+        from: impl Read + Send + 'static,
+        options: &PutOptions,
+    ) -> Result<PutOutcome, ClientError> {
+        check_labels(name, options)?;
+        let entry = stream_entry(name, self.env.now())?;
+        let origin = Origin { name: name.to_owned(), paths: Vec::new(), before: None };
+        let reader = reader_options(self);
+        self.put_what_is_read(origin, options, || Ok(read_stream(from, entry, reader))).await
+    }
+
+    async fn put_what_is_read(
+        &mut self,
+        origin: Origin,
+        options: &PutOptions,
+        start: impl FnOnce() -> Result<Readings, ClientError>,
+    ) -> Result<PutOutcome, ClientError> {
         self.leave_a_foreign_chain().await?;
         let now = self.env.now();
         let keep_for = if options.accept_short { KEEP_FOR_SHORT } else { KEEP_FOR };
@@ -76,41 +152,86 @@ impl Client {
         let newcomers = placement.newcomers();
         let uploader =
             Uploader::new(placement, standard.keep_until, self.exchange.clone(), self.monitor.clone());
+        let Origin { name, paths, before } = origin;
+        let together = before.as_ref().map(|before| self.vault.needs(&before.id)).transpose()?;
+        let confirmer = Confirmer::new(standard, together.unwrap_or_default());
+        let store = SegmentStore::new(options.scheme, uploader.clone(), confirmer);
+        let gather = Gather::new(store, Before::new(before.as_ref(), &self.vault)?, &roster, self);
+        let Gathered { stored, root, mut items, update, counts, troubles } =
+            gather.all(start()?, self).await?;
 
-        let name =
-            options.name.clone().unwrap_or_else(|| String::from_utf8_lossy(&found[0].name).into_owned());
-        let together = self.packs_of_latest(&name)?;
-        let expected =
-            total_bytes(&found) / u64::from(options.scheme.need()) * u64::from(options.scheme.total());
-        self.monitor.expect(expected);
-        let store = SegmentStore::new(options.scheme, uploader.clone(), Confirmer::new(standard, together));
-        let (contents, stored) = self.store_files(&found, store, &roster).await?;
-
-        let files = contents.len() as u64;
-        let bytes = contents.iter().map(|content| content.len).sum();
+        if root == Refs::Direct(Vec::new())
+            && let Some(trouble) = troubles.first.first()
+        {
+            let source = std::io::Error::other(trouble.why.to_string());
+            return Err(ClientError::File { path: trouble.path.clone(), source });
+        }
         let snapshot = SnapshotId::new(self.env.random_bytes());
-        let (root, mut items) = self.tree(&found, contents)?;
-        let paths = paths.iter().map(|path| path.as_os_str().as_encoded_bytes().to_vec()).collect();
-        let (host, labels) = (options.host.clone(), Vec::new());
-        let record = Snapshot {
-            id: snapshot,
-            name: name.clone(),
-            made_at: now,
-            host,
-            labels,
-            paths,
-            root,
-            files,
-            bytes,
-        };
+        let (host, labels) = (options.host.clone(), options.tags.clone());
+        let Counts { files, bytes, unchanged } = counts;
+        let id = snapshot;
+        let record =
+            Snapshot { id, name: name.clone(), made_at: now, host, labels, paths, root, files, bytes };
         items.push(ContentItem::Snapshot(record));
         self.vault.append(&needs(snapshot, &stored.needs), &items)?;
         self.publish_head(&uploader, &roster, &standard).await?;
+        self.vault.remember_seen(update)?;
 
         let mut failures = roster.failures;
         failures.extend(uploader.failures());
-        let packs = stored.packs;
-        Ok(PutOutcome { snapshot, name, files, bytes, packs, stored: uploader.tally(), failures, newcomers })
+        let (packs, stored) = (stored.packs, uploader.tally());
+        Ok(PutOutcome {
+            snapshot,
+            name,
+            files,
+            bytes,
+            unchanged,
+            packs,
+            stored,
+            troubles,
+            failures,
+            newcomers,
+        })
+    }
+
+    /// The latest snapshot of the same name from the same machine; else the latest of the same paths from it.
+    fn snapshot_before(
+        &self,
+        name: &str,
+        paths: &[Vec<u8>],
+        host: &str,
+    ) -> Result<Option<Snapshot>, ClientError> {
+        let mut snapshots = self.vault.snapshots()?;
+        snapshots.retain(|snapshot| snapshot.host == host);
+        let named = snapshots.iter().rposition(|snapshot| snapshot.name == name);
+        let index = named.or_else(|| snapshots.iter().rposition(|snapshot| snapshot.paths == paths));
+        Ok(index.map(|index| snapshots.swap_remove(index)))
+    }
+
+    /// Tells the monitor how much there is, as soon as that is known.
+    fn expect_all(&self, roots: Vec<Root>, options: &PutOptions) {
+        let (monitor, walk, scheme) = (self.monitor.clone(), options.walk.clone(), options.scheme);
+        let seen = if options.force { None } else { Some(self.vault.seen_files()) };
+        let describer = Describer::new(self.vault.keys().seen_tag_key());
+        // Ends by itself: it only looks.
+        tokio::task::spawn_blocking(move || {
+            let is_new = |found: &Found| {
+                let (path, state) = (describer.path(&found.path), describer.state(&found.metadata));
+                seen.as_ref().is_none_or(|seen| seen.find(&path, &state).is_none())
+            };
+            let walkers = roots.into_iter().filter_map(|root| Walker::new(root, &walk).ok());
+            let bytes: u64 = walkers
+                .flatten()
+                .filter_map(|step| match step {
+                    Step::Met(found) if matches!(found.kind, FoundKind::File) && is_new(&found) => {
+                        Some(found.metadata.len())
+                    }
+                    _ => None,
+                })
+                .sum();
+            monitor
+                .expect(bytes.div_ceil(u64::from(scheme.need())).saturating_mul(u64::from(scheme.total())));
+        });
     }
 
     /// Finds the providers of this put: enough that answered, qualify, and promise for long enough.
@@ -144,63 +265,40 @@ impl Client {
             }
         }
     }
-
-    async fn store_files(
-        &mut self,
-        found: &[Found],
-        mut store: SegmentStore,
-        roster: &Roster,
-    ) -> Result<(Vec<Content>, Stored), ClientError> {
-        let cutter = Cutter::new(self.vault.keys().cut_seed());
-        let mut reading = read_files(files_of(found), cutter, self.vault.keys().segment_tag_key());
-        let mut contents = Vec::new();
-        let mut tags = Vec::new();
-        while let Some(read) = reading.recv().await {
-            match read {
-                Reading::Segment { plain, tag } => {
-                    tags.push(tag);
-                    store.take(plain, tag, self, roster).await?;
-                }
-                Reading::End { len, sha256 } => {
-                    contents.push(Content { len, sha256, tags: std::mem::take(&mut tags) });
-                }
-                Reading::Failed(error) => return Err(error),
-            }
-        }
-        Ok((contents, store.finish(self).await?))
-    }
-
-    /// Pages of the snapshot's root folder, and what has to be recorded for them.
-    fn tree(&self, found: &[Found], contents: Vec<Content>) -> Result<(Refs, Vec<ContentItem>), ClientError> {
-        let key = self.vault.keys().tree_tag_key();
-        let mut builder = TreeBuilder::new(&key, |tag| self.has_tree_item(tag));
-        let root = builder.folder(found, &mut contents.into_iter())?;
-        Ok((root, builder.into_items()))
-    }
-
-    fn has_tree_item(&self, tag: &Tag) -> bool {
-        let is_page = self.vault.tree_page(tag).is_ok_and(|page| page.is_some());
-        is_page || self.vault.ref_list(tag).is_ok_and(|list| list.is_some())
-    }
-
-    /// Packs that the latest snapshot named `name` needs.
-    fn packs_of_latest(&self, name: &str) -> Result<BTreeSet<PackId>, ClientError> {
-        let Some(latest) = self.vault.latest_snapshot(name)? else { return Ok(BTreeSet::new()) };
-        Ok(self.vault.needs(&latest.id)?)
-    }
 }
 
-/// The files among `found`, in order.
-fn files_of(found: &[Found]) -> Vec<PathBuf> {
-    let mut files = Vec::new();
-    for found in found {
-        match &found.kind {
-            FoundKind::File => files.push(found.path.clone()),
-            FoundKind::Dir(children) => files.extend(files_of(children)),
-            _ => {}
+/// The file that a stream becomes: of this person, and private.
+fn stream_entry(name: &str, now: Timestamp) -> Result<Entry, ClientError> {
+    let name = name.as_bytes().to_vec();
+    if name.is_empty() || name.contains(&b'/') || name == b"." || name == b".." {
+        let path = PathBuf::from(OsString::from_vec(name));
+        return Err(ClientError::Destination { path, why: "is no file name" });
+    }
+    let empty = File { len: 0, sha256: [0; 32], holes: Vec::new(), content: Refs::Direct(Vec::new()) };
+    Ok(Entry {
+        name,
+        mode: 0o600,
+        uid: nix::unistd::getuid().as_raw(),
+        gid: nix::unistd::getgid().as_raw(),
+        user: String::new(),
+        group: String::new(),
+        mtime: i64::try_from(now.0).unwrap_or(i64::MAX),
+        mtime_nanos: 0,
+        xattrs: Vec::new(),
+        link_group: 0,
+        kind: EntryKind::File(empty),
+    })
+}
+
+/// Finds out before anything is stored whether the snapshot can be recorded.
+fn check_labels(name: &str, options: &PutOptions) -> Result<(), ClientError> {
+    let labels = options.tags.iter().map(String::as_str).chain([name, &options.host]);
+    for text in labels {
+        if text.len() > LABEL_LEN_MAX {
+            return Err(ClientError::LabelTooLong { text: text.to_owned(), max: LABEL_LEN_MAX });
         }
     }
-    files
+    Ok(())
 }
 
 fn needs(snapshot: SnapshotId, packs: &BTreeSet<PackId>) -> Vec<PlacementItem> {

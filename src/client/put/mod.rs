@@ -2,16 +2,28 @@
 //!
 //! | file | step |
 //! |---|---|
-//! | `scan` | what is below the named paths |
-//! | `read` | files → segments with tags |
+//! | `walk`, `exclude` | what is below the named paths, one by one |
+//! | `describe` | owner, mode, times, attributes, links of each |
+//! | `source` | a file's bytes outside its holes |
+//! | `read` | files → segments with tags, on a thread of its own; unchanged files are not read |
+//! | `gather` | takes what is read, with `before`, the snapshot before it |
 //! | `store` | segments → known, confirmed and reused; or sealed, packed, encoded, stored at providers |
-//! | `tree` | what was read → tree pages |
+//! | `tree` | files and folders → tree pages |
 //! | `flow` | the whole, up to the published head |
+//! | `trouble` | what could not be read, said at the end |
 
+mod before;
+mod describe;
+mod exclude;
 mod flow;
+mod gather;
 mod read;
-mod scan;
+mod source;
 mod store;
 mod tree;
+mod trouble;
+mod walk;
 
 pub use flow::{PutOptions, PutOutcome};
+pub use trouble::{Trouble, Troubles, Why};
+pub use walk::WalkOptions;

@@ -1,86 +1,256 @@
-//! Reading files: content-defined segments, each with its tag, and a hash of the whole file. Runs on a thread of its
-//! own and stays a few segments ahead.
+//! Reading what is to be backed up: content-defined segments, each with its tag, and a description of every file. Runs on
+//! a thread of its own and stays a little ahead.
 
-use std::fs::File;
-use std::io::Read;
+use std::collections::BTreeSet;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use bytes::BytesMut;
-use sha2::{Digest, Sha256};
+use nix::fcntl::OFlag;
 use tokio::sync::mpsc;
 
 use crate::client::error::ClientError;
+use crate::client::put::describe::{Describer, content_tag};
+use crate::client::put::source::{Source, Whole, seek_file};
+use crate::client::put::trouble::{Trouble, Why};
+use crate::client::put::walk::{Found, FoundKind, Root, Step, WalkOptions, Walker};
 use crate::crypt::TagKey;
 use crate::crypt::tag::segment_tag;
+use crate::env::Env;
+use crate::format::Entry;
 use crate::format::segment::Cutter;
-use crate::types::Tag;
 use crate::types::limits::SEGMENT_LEN_MAX;
+use crate::types::{Tag, Timestamp};
+use crate::vault::{SeenContent, SeenFile, SeenFiles};
 
-/// Segments that wait to be taken: enough to keep the reader busy, little enough for memory.
+/// Batches that wait to be taken: enough to keep the reader busy, little enough for memory.
 const AHEAD: usize = 4;
+/// A batch is handed over when it has so many bytes of segments, or so many messages.
+const BATCH_LEN: usize = 1024 * 1024;
+const BATCH_COUNT: usize = 128;
+/// A file that changed so recently may change again without a sign: clocks of file systems are coarse.
+const YOUNG_SECS: i64 = 2;
 
-/// What comes out of the reader, file after file in the order they were given.
+/// What comes out of the reader, in the order of the walk.
 pub(crate) enum Reading {
-    /// The next segment of the current file.
+    /// A folder; what is in it follows.
+    Enter(Entry),
+    /// The folder that was entered last is complete.
+    Leave,
+    /// The next segment of the file that is being read.
     Segment { plain: BytesMut, tag: Tag },
-    /// The current file is complete.
-    End { len: u64, sha256: [u8; 32] },
-    /// A file could not be read; nothing follows.
-    Failed(ClientError),
+    /// The file whose segments came is complete; how it stood, if that can be relied on next time.
+    File { entry: Entry, whole: Whole, seen: Option<SeenFile> },
+    /// A file that stands as it stood when it was put before.
+    Unchanged { entry: Entry, path: PathBuf, content: SeenContent },
+    /// A further link to a file of this put, which came before.
+    Link { entry: Entry, path: PathBuf },
+    /// Anything but a file or folder.
+    Other(Entry),
+    /// Something cannot be read; the segments of the file that was being read are for nothing.
+    Trouble(Trouble),
 }
 
-/// Reads `files` one after the other.
-pub(crate) fn read_files(files: Vec<PathBuf>, cutter: Cutter, key: TagKey) -> mpsc::Receiver<Reading> {
+/// What the reader needs to know.
+pub(crate) struct ReaderOptions {
+    pub(crate) walk: WalkOptions,
+    pub(crate) cutter: Cutter,
+    pub(crate) segment_key: TagKey,
+    pub(crate) seen_key: TagKey,
+    /// What need not be read again; `None` reads everything.
+    pub(crate) seen: Option<SeenFiles>,
+    pub(crate) env: Env,
+}
+
+/// Batches of what is read.
+pub(crate) type Readings = mpsc::Receiver<Vec<Reading>>;
+
+/// Reads everything below `roots`.
+pub(crate) fn read_trees(roots: Vec<Root>, options: ReaderOptions) -> Result<Readings, ClientError> {
+    let walkers: Result<Vec<_>, _> = roots.into_iter().map(|root| Walker::new(root, &options.walk)).collect();
+    let walkers = walkers?;
+    Ok(start(options, move |reader| {
+        let _reader_left = walkers.into_iter().flatten().try_for_each(|step| reader.step(step));
+    }))
+}
+
+/// Reads one file whatever is known of it.
+pub(crate) fn read_file(path: PathBuf, entry: Entry, options: ReaderOptions) -> Readings {
+    start(options, move |reader| {
+        let _reader_left = reader.file(&path, entry);
+    })
+}
+
+/// Reads a stream to its end, as the file that `entry` describes.
+pub(crate) fn read_stream(
+    from: impl Read + Send + 'static,
+    entry: Entry,
+    options: ReaderOptions,
+) -> Readings {
+    start(options, move |reader| {
+        let mut source = Source::stream(from);
+        let done = reader.segments(&mut source, |_, _| Ok(()));
+        let _reader_left = match done {
+            Ok(Ok(())) => reader.push(Reading::File { entry, whole: source.finish(), seen: None }),
+            Ok(Err(error)) => reader.push(Reading::Trouble(Trouble {
+                path: "-".into(),
+                why: Why::Unreadable(error.to_string()),
+            })),
+            Err(gone) => Err(gone),
+        };
+    })
+}
+
+fn start(options: ReaderOptions, work: impl FnOnce(&mut Reader) + Send + 'static) -> Readings {
     let (sender, receiver) = mpsc::channel(AHEAD);
     // Ends by itself: when all is read, or when the receiver is gone.
     tokio::task::spawn_blocking(move || {
-        for path in files {
-            if let Err(error) = read_file(&path, &cutter, &key, &sender) {
-                let _ = sender.blocking_send(Reading::Failed(error));
-                return;
-            }
-            if sender.is_closed() {
-                return;
-            }
-        }
+        let describer = Describer::new(TagKey::new(*options.seen_key.expose()));
+        let (batch, links) = (Vec::new(), BTreeSet::new());
+        let mut reader = Reader { options, describer, sender, batch, batch_len: 0, links };
+        work(&mut reader);
+        let _reader_left = reader.flush();
     });
     receiver
 }
 
-fn read_file(
-    path: &Path,
-    cutter: &Cutter,
-    key: &TagKey,
-    sender: &mpsc::Sender<Reading>,
-) -> Result<(), ClientError> {
-    let failed = |source| ClientError::File { path: path.to_owned(), source };
-    let mut file = File::open(path).map_err(failed)?;
-    let window = SEGMENT_LEN_MAX as usize;
-    let mut buffer = BytesMut::new();
-    let mut hasher = Sha256::new();
-    let mut len = 0;
-    let mut at_end = false;
-    loop {
-        while !at_end && buffer.len() < window {
-            let start = buffer.len();
-            buffer.resize(window, 0);
-            let read = file.read(&mut buffer[start..]).map_err(failed)?;
-            buffer.truncate(start + read);
-            at_end = read == 0;
+/// Nobody takes what is read any more.
+struct Gone;
+
+struct Reader {
+    options: ReaderOptions,
+    describer: Describer,
+    sender: mpsc::Sender<Vec<Reading>>,
+    batch: Vec<Reading>,
+    batch_len: usize,
+    /// Link groups of which a file was read.
+    links: BTreeSet<u64>,
+}
+
+impl Reader {
+    fn step(&mut self, step: Step) -> Result<(), Gone> {
+        let found = match step {
+            Step::Leave => return self.push(Reading::Leave),
+            Step::Trouble(trouble) => return self.push(Reading::Trouble(trouble)),
+            Step::Enter(found) | Step::Met(found) => found,
+        };
+        let (entry, trouble) = self.describer.entry(&found);
+        if let Some(trouble) = trouble {
+            self.push(Reading::Trouble(trouble))?;
         }
-        if buffer.is_empty() {
-            break;
-        }
-        // Without a cut the file ends within the window: what is left is its last segment.
-        let len_of_next = cutter.cut(&buffer).unwrap_or(buffer.len());
-        let plain = buffer.split_to(len_of_next);
-        hasher.update(&plain);
-        len += plain.len() as u64;
-        let tag = segment_tag(&plain, key);
-        if sender.blocking_send(Reading::Segment { plain, tag }).is_err() {
-            return Ok(());
+        match &found.kind {
+            FoundKind::Dir => self.push(Reading::Enter(entry)),
+            FoundKind::File => self.file_or_what_is_known(found, entry),
+            _ => self.push(Reading::Other(entry)),
         }
     }
-    let _ = sender.blocking_send(Reading::End { len, sha256: hasher.finalize().into() });
-    Ok(())
+
+    fn file_or_what_is_known(&mut self, found: Found, entry: Entry) -> Result<(), Gone> {
+        if entry.link_group != 0 && !self.links.insert(entry.link_group) {
+            return self.push(Reading::Link { entry, path: found.path });
+        }
+        let (path, state) = (self.describer.path(&found.path), self.describer.state(&found.metadata));
+        if let Some(content) = self.options.seen.as_ref().and_then(|seen| seen.find(&path, &state)) {
+            return self.push(Reading::Unchanged { entry, path: found.path, content });
+        }
+        self.file(&found.path, entry)
+    }
+
+    fn file(&mut self, path: &Path, entry: Entry) -> Result<(), Gone> {
+        match self.read(path, entry)? {
+            Ok(()) => Ok(()),
+            Err(error) => {
+                self.push(Reading::Trouble(Trouble { path: path.to_owned(), why: Why::of(&error) }))
+            }
+        }
+    }
+
+    fn read(&mut self, path: &Path, mut entry: Entry) -> Result<io::Result<()>, Gone> {
+        let opened = open(path).and_then(|file| {
+            let before = file.metadata()?;
+            Ok((Source::file(file, &before)?, before))
+        });
+        let (mut source, before) = match opened {
+            Ok(opened) => opened,
+            Err(error) => return Ok(Err(error)),
+        };
+        if let Err(error) = self.segments(&mut source, seek_file)? {
+            return Ok(Err(error));
+        }
+        let after = match source.inner().metadata() {
+            Ok(after) => after,
+            Err(error) => return Ok(Err(error)),
+        };
+        let whole = source.finish();
+        let state = self.describer.state(&after);
+        let is_whole = before.len() == 0 || whole.len == after.len();
+        if state != self.describer.state(&before) || !is_whole {
+            self.push(Reading::Trouble(Trouble { path: path.to_owned(), why: Why::Changed }))?;
+            self.push_file(entry, whole, None)
+        } else {
+            // It may have been replaced between the walk and now: what was read counts.
+            entry.mtime = after.mtime();
+            entry.mtime_nanos = u32::try_from(after.mtime_nsec()).unwrap_or(0);
+            let is_settled = after.ctime().max(after.mtime()) + YOUNG_SECS < seconds(self.options.env.now());
+            let content = content_tag(whole.len, &whole.sha256, &self.options.seen_key);
+            let seen = SeenFile { path: self.describer.path(path), state, content };
+            self.push_file(entry, whole, is_settled.then_some(seen))
+        }
+        .map(Ok)
+    }
+
+    fn push_file(&mut self, entry: Entry, whole: Whole, seen: Option<SeenFile>) -> Result<(), Gone> {
+        self.push(Reading::File { entry, whole, seen })
+    }
+
+    /// Cuts what comes from `source` into segments.
+    fn segments<R: Read>(
+        &mut self,
+        source: &mut Source<R>,
+        seek: impl Fn(&mut R, u64) -> io::Result<()>,
+    ) -> Result<io::Result<()>, Gone> {
+        let window = SEGMENT_LEN_MAX as usize;
+        let mut buffer = BytesMut::new();
+        let mut at_end = false;
+        loop {
+            if !at_end && buffer.len() < window {
+                match source.fill(&mut buffer, window, &seek) {
+                    Ok(ended) => at_end = ended,
+                    Err(error) => return Ok(Err(error)),
+                }
+            }
+            if buffer.is_empty() {
+                return Ok(Ok(()));
+            }
+            // Without a cut the file ends within the window: what is left is its last segment.
+            let len_of_next = self.options.cutter.cut(&buffer).unwrap_or(buffer.len());
+            let plain = buffer.split_to(len_of_next);
+            let tag = segment_tag(&plain, &self.options.segment_key);
+            self.batch_len += plain.len();
+            self.push(Reading::Segment { plain, tag })?;
+        }
+    }
+
+    fn push(&mut self, reading: Reading) -> Result<(), Gone> {
+        self.batch.push(reading);
+        if self.batch_len >= BATCH_LEN || self.batch.len() >= BATCH_COUNT { self.flush() } else { Ok(()) }
+    }
+
+    fn flush(&mut self) -> Result<(), Gone> {
+        self.batch_len = 0;
+        self.sender.blocking_send(std::mem::take(&mut self.batch)).map_err(|_closed| Gone)
+    }
+}
+
+/// Opens a file that was found, without following a link that has taken its place, and without waiting for a pipe.
+fn open(path: &Path) -> io::Result<File> {
+    let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
+    let file = OpenOptions::new().read(true).custom_flags(flags.bits()).open(path)?;
+    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("is no file any more")) }
+}
+
+fn seconds(now: Timestamp) -> i64 {
+    i64::try_from(now.0).unwrap_or(i64::MAX)
 }

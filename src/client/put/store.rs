@@ -86,6 +86,21 @@ impl SegmentStore {
         Ok(())
     }
 
+    /// True if all these segments are there already, so that whoever has them need not be read.
+    pub(crate) async fn has_all(
+        &mut self,
+        tags: &[Tag],
+        client: &Client,
+        roster: &Roster,
+    ) -> Result<bool, ClientError> {
+        for tag in tags {
+            if !self.fresh.contains(tag) && !self.reuse(tag, client, roster).await? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// Closes the last pack, and waits until everything is stored and recorded.
     pub(crate) async fn finish(mut self, client: &mut Client) -> Result<Stored, ClientError> {
         if let Some(filled) = self.builder.close(&mut client.env.rng()) {
