@@ -86,7 +86,7 @@ impl Net {
         let snapshot = client.vault.latest_snapshot("file.bin").unwrap().unwrap();
         let out = self.dir.path().join("out");
         let destination = Destination::Path(out.clone());
-        let options = GetOptions { paths: Vec::new(), destination, preferred: BTreeSet::new() };
+        let options = GetOptions::all_to(destination);
         client.get(&snapshot, &options).await.unwrap();
         assert!(fs::read(out).unwrap() == fs::read(file).unwrap());
     }

@@ -71,7 +71,7 @@ async fn client(net: &Net, vault: Vault) -> Client {
 async fn get(client: &Client, out: &Path) -> Vec<u8> {
     let snapshot = client.vault.latest_snapshot("file").unwrap().expect("the snapshot is in the manifest");
     let destination = Destination::Path(out.to_owned());
-    let options = GetOptions { paths: Vec::new(), destination, preferred: BTreeSet::new() };
+    let options = GetOptions::all_to(destination);
     client.get(&snapshot, &options).await.unwrap();
     fs::read(out).unwrap()
 }

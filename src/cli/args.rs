@@ -6,6 +6,10 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use clap::{Args, Parser, Subcommand};
 
+use crate::cli::cat::CatArgs;
+use crate::cli::get::GetArgs;
+use crate::cli::ls::LsArgs;
+
 /// Private backups on storage providers that nobody has to trust.
 ///
 /// Files are cut, sealed and erasure-coded here; providers that are found over Nostr relays keep the shards. Any k of
@@ -56,6 +60,8 @@ pub enum Command {
     Put(PutArgs),
     /// Restore a snapshot, or some of its paths
     Get(GetArgs),
+    /// Write the bytes of one file, or a part of them, to stdout
+    Cat(CatArgs),
     /// List snapshots, or what is in one
     Ls(LsArgs),
     /// Rebuild the home from the key, on a new machine
@@ -137,31 +143,6 @@ pub struct PutArgs {
     /// Files and folders to back up
     #[arg(required_unless_present = "stdin", value_name = "PATH")]
     pub paths: Vec<PathBuf>,
-}
-
-/// Arguments of `get`.
-#[derive(Debug, Args)]
-pub struct GetArgs {
-    /// Id (or its beginning) or name of a snapshot; a name means the latest of that name
-    #[arg(value_name = "SNAPSHOT|NAME")]
-    pub snapshot: String,
-    /// Only these paths of the snapshot
-    #[arg(value_name = "PATH")]
-    pub paths: Vec<PathBuf>,
-    /// Folder to restore into; for a single file also a file name, or `-` for stdout
-    #[arg(short, long, value_name = "DEST", default_value = ".")]
-    pub output: PathBuf,
-    /// Ask this provider (npub or hexadecimal) before any other; repeat for several
-    #[arg(long = "prefer", value_name = "NPUB")]
-    pub prefer: Vec<String>,
-}
-
-/// Arguments of `ls`.
-#[derive(Debug, Args)]
-pub struct LsArgs {
-    /// Id (or its beginning) or name of a snapshot; without it, all snapshots are listed
-    #[arg(value_name = "SNAPSHOT|NAME")]
-    pub snapshot: Option<String>,
 }
 
 /// Arguments of `recover`.

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::cli::exit::Exit;
+use crate::cli::printable::plain;
 
 /// A failure at the surface, in two lines.
 #[derive(Debug)]
@@ -15,13 +16,13 @@ pub struct CliError {
 impl CliError {
     /// An error that ends with `exit`; `happened` and `remedy` are one line each.
     pub fn new(exit: Exit, happened: impl fmt::Display, remedy: impl Into<String>) -> Self {
-        Self { exit, happened: one_line(&happened.to_string()), remedy: one_line(&remedy.into()) }
+        Self { exit, happened: plain(&happened.to_string()), remedy: plain(&remedy.into()) }
     }
 
     /// The same error, telling more of what happened.
     #[must_use]
     pub fn with_happened(self, happened: impl fmt::Display) -> Self {
-        Self { happened: one_line(&happened.to_string()), ..self }
+        Self { happened: plain(&happened.to_string()), ..self }
     }
 
     /// How the process is to end.
@@ -53,11 +54,6 @@ pub fn chain(error: &dyn std::error::Error) -> String {
         source = inner.source();
     }
     text
-}
-
-/// Control characters from outside (a provider's text, a file name) must not reach the terminal.
-fn one_line(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 #[cfg(test)]

@@ -1,8 +1,12 @@
 //! What each failure of the library means at the surface: an exit code, and what to do.
 
+use std::io::{self, ErrorKind};
+use std::path::PathBuf;
+
 use crate::cli::error::{CliError, chain};
 use crate::cli::exit::Exit;
 use crate::cli::names::npub;
+use crate::cli::printable::path_text;
 use crate::client::{ClientError, Failure};
 use crate::format::FormatError;
 use crate::transport::TransportError;
@@ -33,9 +37,7 @@ impl From<ClientError> for CliError {
             ClientError::Dangling { .. } => {
                 (Exit::Integrity, "rebuild the home with `blobdvm recover`".to_owned())
             }
-            ClientError::NoSuchPath { .. } => {
-                (Exit::NotFound, "`blobdvm ls SNAPSHOT` shows what is in it".to_owned())
-            }
+            ClientError::NoSuchPath { similar, .. } => (Exit::NotFound, other_paths(similar)),
             ClientError::NoHead { .. } => (
                 Exit::NotFound,
                 "name the relays or a provider that this vault used: --relay URL, --provider NPUB".to_owned(),
@@ -44,9 +46,7 @@ impl From<ClientError> for CliError {
                 Exit::NoRelay,
                 "run it again: everything is stored, but a recovery would not find it yet".to_owned(),
             ),
-            ClientError::File { .. } => {
-                (Exit::Failure, "check that the path exists and that you may use it".to_owned())
-            }
+            ClientError::File { source, .. } => (Exit::Failure, file_remedy(source).to_owned()),
             ClientError::Destination { .. } => (Exit::Usage, "name another path".to_owned()),
             ClientError::Pattern { .. } => {
                 (Exit::Usage, "write it as in a .gitignore: `*.tmp`, `/build`, `!keep`".to_owned())
@@ -111,6 +111,30 @@ impl From<TransportError> for CliError {
     fn from(error: TransportError) -> Self {
         let remedy = "name a relay that can be reached with --relay URL, or run one with `blobdvm relay`";
         Self::new(Exit::NoRelay, chain(&error), remedy)
+    }
+}
+
+/// What to do where a path is not in the snapshot.
+fn other_paths(similar: &[PathBuf]) -> String {
+    let shows = "`blobdvm ls SNAPSHOT` shows what is in it";
+    if similar.is_empty() {
+        return shows.to_owned();
+    }
+    let paths: Vec<_> = similar.iter().map(|path| format!("'{}'", path_text(path))).collect();
+    format!("{}; {shows}", paths.join(" or "))
+}
+
+/// What to do about a file that cannot be read or written.
+fn file_remedy(source: &io::Error) -> &'static str {
+    match source.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+            "free some space and run it again; files that are there already are not fetched twice"
+        }
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
+            "use a file or folder that you may use, such as one in your home, or change its permissions"
+        }
+        ErrorKind::InvalidFilename => "name a folder with a shorter path",
+        _ => "check that the path exists and that you may use it",
     }
 }
 

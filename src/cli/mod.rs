@@ -1,6 +1,7 @@
 //! The command line: one file for each command; arguments, output, progress and exit codes beside them.
 
 pub mod args;
+pub mod cat;
 pub mod context;
 pub mod demo;
 pub mod error;
@@ -14,6 +15,7 @@ pub mod manifest;
 pub mod names;
 pub mod output;
 pub mod plain;
+pub mod printable;
 pub mod progress;
 pub mod providers;
 pub mod put;

@@ -9,7 +9,7 @@ use crate::cli::args::{Cli, Command};
 use crate::cli::context::Context;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
-use crate::cli::{demo, get, init, ls, manifest, plain, providers, put, recover, relay, serve, signal};
+use crate::cli::{cat, demo, get, init, ls, manifest, plain, providers, put, recover, relay, serve, signal};
 
 /// How long work on blocking threads is waited for at the end.
 const RUNTIME_GRACE: Duration = Duration::from_millis(500);
@@ -58,6 +58,7 @@ async fn run_command(command: &Command, context: &Context) -> Result<Exit, CliEr
         Command::Manifest(args) => manifest::run(args, context),
         Command::Put(args) => put::run(args, context).await,
         Command::Get(args) => get::run(args, context).await,
+        Command::Cat(args) => cat::run(args, context).await,
         Command::Ls(args) => ls::run(args, context),
         Command::Recover(args) => recover::run(args, context).await,
         Command::Demo(args) => demo::run(args, context).await,

@@ -65,6 +65,8 @@ pub enum ClientError {
     NoSuchPath {
         /// The path as it was asked for.
         path: PathBuf,
+        /// Paths that could have been meant.
+        similar: Vec<PathBuf>,
     },
     /// The head was published, but no relay gave it back.
     #[error("the head was not read back from any relay within {waited_secs} s")]

@@ -32,7 +32,10 @@ pub use base::Client;
 pub use directory::{Directory, ProviderTerms};
 pub use error::{ClientError, Failure};
 pub use exchange::{Exchange, ExchangeError, ExchangeOptions, Receipt, StoreOptions};
-pub use get::{Destination, GetOptions, GetOutcome, Selected, select};
+pub use get::{
+    Action, CatOutcome, Destination, GetOptions, GetOutcome, NotRestored, Overwrite, Plan, Selected,
+    Selection, Step, Withheld, select,
+};
 pub use monitor::{Monitor, Unwatched};
 pub use placement::Standing;
 pub use put::{PutOptions, PutOutcome, Trouble, Troubles, WalkOptions, Why};

@@ -167,6 +167,15 @@ impl VerifiedShard {
     pub fn index(&self) -> ShardIndex {
         self.index
     }
+
+    /// The blob that it is.
+    pub(super) fn name(&self) -> BlobHash {
+        self.name
+    }
+
+    pub(super) fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
 }
 
 impl Coding {

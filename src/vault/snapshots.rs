@@ -4,8 +4,12 @@ use crate::format::Snapshot;
 use crate::types::SnapshotId;
 use crate::vault::{ResolveError, Vault, VaultError};
 
+/// Means the latest snapshot of all, unless one has this name.
+const LATEST: &str = "latest";
+
 impl Vault {
-    /// The snapshot that `text` means: a whole id, or a name (then the latest of that name), or the beginning of an id.
+    /// The snapshot that `text` means: a whole id, or a name (then the latest of that name), or `latest`, or the beginning
+    /// of an id.
     pub fn resolve(&self, text: &str) -> Result<Snapshot, ResolveError> {
         resolve(self.snapshots()?, text)
     }
@@ -21,7 +25,8 @@ fn resolve(snapshots: Vec<Snapshot>, text: &str) -> Result<Snapshot, ResolveErro
     let whole = SnapshotId::parse(text).ok();
     let by_id = snapshots.iter().position(|snapshot| Some(snapshot.id) == whole);
     let found = by_id.or_else(|| snapshots.iter().rposition(|snapshot| snapshot.name == text));
-    if let Some(index) = found {
+    let newest = || snapshots.len().checked_sub(1).filter(|_| text == LATEST);
+    if let Some(index) = found.or_else(newest) {
         return Ok(snapshots.into_iter().nth(index).expect("it was found there"));
     }
     let begins = |snapshot: &Snapshot| !text.is_empty() && snapshot.id.to_string().starts_with(text);
@@ -67,6 +72,10 @@ mod tests {
         assert_eq!(at("b").unwrap(), 3);
         assert_eq!(at("ab").unwrap(), 3, "a name comes before the beginning of an id");
         assert_eq!(at(&all()[0].id.to_string()).unwrap(), 1, "a whole id comes before a name");
+        assert_eq!(at("latest").unwrap(), 3);
+        let named = vec![snapshot(1, "latest", 1), snapshot(2, "home", 2)];
+        assert_eq!(resolve(named, "latest").unwrap().made_at.0, 1, "a name comes first");
+        assert!(resolve(Vec::new(), "latest").is_err());
         assert!(matches!(at("x"), Err(ResolveError::NotFound { .. })));
         assert!(matches!(at(""), Err(ResolveError::NotFound { .. })));
         let Err(ResolveError::Ambiguous { candidates, .. }) = at("a") else { panic!("two begin with a") };

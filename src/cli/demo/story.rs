@@ -187,7 +187,7 @@ async fn get(client: &Client, out: &Path) -> Result<u64, ClientError> {
         snapshot.ok_or_else(|| ClientError::Dangling { what: "the demo's snapshot".to_owned() })?;
     // A folder that ends with a slash: also a single file goes into it under its own name.
     let destination = Destination::Path(out.join(""));
-    let options = GetOptions { paths: Vec::new(), destination, preferred: std::collections::BTreeSet::new() };
+    let options = GetOptions::all_to(destination);
     Ok(client.get(&snapshot, &options).await?.files)
 }
 

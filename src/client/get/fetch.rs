@@ -1,5 +1,5 @@
-//! One pack from its shards: any k of them, from the providers that promise the most; a shard that is missing or wrong
-//! is blamed on its provider and made up for by another.
+//! One pack from its shards: any k of them, from the providers that promise the most, or the few data shards in which
+//! the wanted bytes lie. A shard that is missing or wrong is blamed on its provider and made up for by others.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -41,6 +41,30 @@ struct State {
     failures: Vec<Failure>,
 }
 
+/// The search for shards of one pack.
+struct Hunt<'a> {
+    pack: PackId,
+    coding: &'a Coding,
+    untried: Vec<Holder>,
+    /// Shards that are here, or on their way.
+    asked: BTreeSet<ShardIndex>,
+    intact: Vec<VerifiedShard>,
+    failures: Vec<Failure>,
+}
+
+impl<'a> Hunt<'a> {
+    fn new(pack: PackId, coding: &'a Coding, holders: &[Holder]) -> Self {
+        let (asked, intact, failures) = (BTreeSet::new(), Vec::new(), Vec::new());
+        Self { pack, coding, untried: holders.to_vec(), asked, intact, failures }
+    }
+
+    fn enough_for_all(self) -> Result<Vec<VerifiedShard>, ClientError> {
+        let Self { pack, coding, intact, failures, .. } = self;
+        let (have, need) = (intact.len(), usize::from(coding.scheme.need()));
+        if have < need { Err(ClientError::TooFewShards { pack, have, need, failures }) } else { Ok(intact) }
+    }
+}
+
 impl Fetcher {
     pub(crate) fn new(
         roster: &Roster,
@@ -58,7 +82,7 @@ impl Fetcher {
         self.state().failures.clone()
     }
 
-    /// Fetches and verifies as many shards of a pack as are enough.
+    /// Fetches and verifies as many shards of a pack as are enough for all of it.
     ///
     /// # Errors
     /// [`ClientError::TooFewShards`] when no holder is left to ask.
@@ -68,17 +92,46 @@ impl Fetcher {
         coding: &Coding,
         holders: &[Holder],
     ) -> Result<Vec<VerifiedShard>, ClientError> {
-        let need = usize::from(coding.scheme.need());
-        let mut untried: Vec<_> = holders.to_vec();
-        let mut asked: BTreeSet<ShardIndex> = BTreeSet::new();
-        let mut intact: Vec<VerifiedShard> = Vec::with_capacity(need);
-        let mut failures = Vec::new();
+        let mut hunt = Hunt::new(pack, coding, holders);
+        self.hunt(&mut hunt, usize::from(coding.scheme.need()), |_| true).await;
+        hunt.enough_for_all()
+    }
+
+    /// Fetches and verifies the data shards `wanted` of a pack, where those who hold them answer and have not failed;
+    /// otherwise as many others as are enough for all of it.
+    ///
+    /// # Errors
+    /// [`ClientError::TooFewShards`] when no holder is left to ask.
+    pub(crate) async fn some_shards(
+        &self,
+        wanted: &BTreeSet<ShardIndex>,
+        pack: PackId,
+        coding: &Coding,
+        holders: &[Holder],
+    ) -> Result<Vec<VerifiedShard>, ClientError> {
+        let mut hunt = Hunt::new(pack, coding, holders);
+        let is_likely = |(shard, provider): &Holder| wanted.contains(shard) && self.is_likely(provider);
+        let likely: BTreeSet<_> =
+            holders.iter().filter(|holder| is_likely(holder)).map(|(shard, _)| shard).collect();
+        if likely.len() == wanted.len() {
+            self.hunt(&mut hunt, wanted.len(), is_likely).await;
+            if hunt.intact.len() == wanted.len() {
+                return Ok(hunt.intact);
+            }
+        }
+        self.hunt(&mut hunt, usize::from(coding.scheme.need()), |_| true).await;
+        hunt.enough_for_all()
+    }
+
+    /// Asks the holders that `may` be asked, best first, until `count` shards are there or nobody is left.
+    async fn hunt(&self, hunt: &mut Hunt<'_>, count: usize, may: impl Fn(&Holder) -> bool) {
+        let (pack, coding) = (hunt.pack, hunt.coding);
         let mut fetches = JoinSet::new();
         loop {
-            while intact.len() + fetches.len() < need {
-                let Some((shard, provider)) = self.take_best(&mut untried, &asked) else { break };
+            while hunt.intact.len() + fetches.len() < count {
+                let Some((shard, provider)) = self.take_best(hunt, &may) else { break };
                 let Some(name) = coding.shards.get(shard.as_usize()) else { continue };
-                asked.insert(shard);
+                hunt.asked.insert(shard);
                 *self.state().load.entry(provider).or_default() += 1;
                 let (fetcher, hash, len) = (self.clone(), name.hash, u64::from(coding.shard_len()));
                 fetches.spawn(async move { (shard, provider, fetcher.fetch(provider, hash, len).await) });
@@ -86,18 +139,14 @@ impl Fetcher {
             let Some(done) = fetches.join_next().await else { break };
             let (shard, provider, result) = done.expect("a fetch neither panics nor is aborted here");
             match self.verified(shard, provider, pack, coding, result) {
-                Ok(shard) => intact.push(shard),
+                Ok(shard) => hunt.intact.push(shard),
                 Err(failure) => {
                     // Another holder of the same shard may be asked.
-                    asked.remove(&shard);
-                    failures.push(failure);
+                    hunt.asked.remove(&shard);
+                    hunt.failures.push(failure);
                 }
             }
         }
-        if intact.len() < need {
-            return Err(ClientError::TooFewShards { pack, have: intact.len(), need, failures });
-        }
-        Ok(intact)
     }
 
     /// Fetches one blob. A provider that has not answered in this run is first asked whether it is there: all the
@@ -109,8 +158,16 @@ impl Fetcher {
         self.exchange.fetch(provider, hash, Some(len)).await
     }
 
-    /// Takes the holder that promises most out of `untried`, among those whose shard is not asked for yet.
-    fn take_best(&self, untried: &mut Vec<Holder>, asked: &BTreeSet<ShardIndex>) -> Option<Holder> {
+    /// Whether the provider has answered in this run, and not failed since.
+    fn is_likely(&self, provider: &ProviderId) -> bool {
+        self.latencies.contains_key(provider) && !self.state().demoted.contains(provider)
+    }
+
+    /// Takes the holder that promises most out of those who `may` be asked and whose shard is not asked for yet.
+    fn take_best(&self, hunt: &mut Hunt<'_>, may: impl Fn(&Holder) -> bool) -> Option<Holder> {
+        let open: Vec<usize> = (0..hunt.untried.len())
+            .filter(|index| !hunt.asked.contains(&hunt.untried[*index].0) && may(&hunt.untried[*index]))
+            .collect();
         let state = self.state();
         let rank = |(shard, provider): &Holder| {
             let load = state.load.get(provider).copied().unwrap_or(0);
@@ -118,11 +175,9 @@ impl Fetcher {
             let preferred = self.preferred.contains(provider);
             (Reverse((!state.demoted.contains(provider), answered, preferred)), load, *shard, *provider)
         };
-        let best = (0..untried.len())
-            .filter(|index| !asked.contains(&untried[*index].0))
-            .min_by_key(|index| rank(&untried[*index]))?;
+        let best = open.into_iter().min_by_key(|index| rank(&hunt.untried[*index]))?;
         drop(state);
-        Some(untried.swap_remove(best))
+        Some(hunt.untried.swap_remove(best))
     }
 
     fn verified(

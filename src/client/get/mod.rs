@@ -2,18 +2,35 @@
 //!
 //! | file | step |
 //! |---|---|
-//! | `select` | snapshot → entries that are wanted |
-//! | `packs` | the packs of their segments, several on their way at a time |
-//! | `fetch` | one pack from any k verified shards |
-//! | `restore` | written beside the target, compared, renamed |
-//! | `flow` | the whole |
+//! | `options` | what can be asked, and what is said at the end |
+//! | `select` | snapshot → entries that are wanted: by path, by pattern |
+//! | `plan` | where each goes, and what is in the way there |
+//! | `layout` | file → segments and holes |
+//! | `demand` | segments → packs, and which of their shards |
+//! | `packs` | packs, several on their way at a time |
+//! | `fetch` | one pack from any k verified shards, or from the few that are wanted |
+//! | `segments` | packs → plaintext, authenticated |
+//! | `checked` | plaintext on its way to the file: hashed, compared |
+//! | `restore` | made beside its place, renamed |
+//! | `metadata` | owner, attributes, mode, time |
+//! | `flow`, `cat` | the whole |
 
+mod cat;
+mod checked;
+mod demand;
 pub(crate) mod fetch;
 mod flow;
+mod layout;
+mod metadata;
+mod options;
 mod packs;
+mod plan;
 mod restore;
+mod segments;
 mod select;
 
-pub use flow::{Destination, GetOptions, GetOutcome};
-pub use select::{Selected, select};
+pub use cat::CatOutcome;
+pub use options::{Destination, GetOptions, GetOutcome, NotRestored, Overwrite, Withheld};
+pub use plan::{Action, Plan, Step};
+pub use select::{Selected, Selection, select};
 pub(crate) use select::{entries, tags};

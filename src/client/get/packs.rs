@@ -1,16 +1,16 @@
 //! Packs in the order in which their segments are wanted, several of them on their way at a time.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use bytes::Bytes;
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use crate::client::error::ClientError;
+use crate::client::get::demand::{Demand, pack_entry};
 use crate::client::get::fetch::{Fetcher, Holder};
-use crate::format::Pack;
-use crate::types::PackId;
+use crate::format::{Pack, PackBytes, Piece};
 use crate::types::limits::DOWNLOAD_BYTES_MAX;
+use crate::types::{PackId, ShardIndex};
 use crate::vault::Vault;
 
 /// Packs that stay decoded: a segment may run over two, and neighbours share one.
@@ -19,17 +19,17 @@ const KEPT: usize = 4;
 /// The packs that a restore will want, in order; the same pack may come again.
 pub(crate) struct PackStream {
     fetcher: Fetcher,
-    /// Not asked for yet.
-    upcoming: VecDeque<PackId>,
+    /// What is wanted; its order has what is not asked for yet.
+    demand: Demand,
     on_the_way: VecDeque<(PackId, Fetch)>,
     bytes_on_the_way: u64,
     /// Decoded, most recently wanted last.
-    kept: VecDeque<(PackId, Bytes)>,
+    kept: VecDeque<(PackId, PackBytes)>,
 }
 
 /// A fetch that ends when it is dropped.
 struct Fetch {
-    task: JoinHandle<Result<Bytes, ClientError>>,
+    task: JoinHandle<Result<PackBytes, ClientError>>,
     bytes: u64,
 }
 
@@ -39,41 +39,49 @@ impl Drop for Fetch {
     }
 }
 
+impl Fetch {
+    async fn done(mut self) -> Result<PackBytes, ClientError> {
+        (&mut self.task).await.expect("a fetch neither panics nor is aborted here")
+    }
+}
+
 impl PackStream {
-    /// Starts with the packs that will be wanted, in that order.
-    pub(crate) fn new(wanted: impl IntoIterator<Item = PackId>, fetcher: Fetcher) -> Self {
-        let mut upcoming: VecDeque<PackId> = VecDeque::new();
-        for pack in wanted {
-            if !upcoming.iter().rev().take(KEPT).any(|recent| *recent == pack) {
-                upcoming.push_back(pack);
-            }
-        }
-        Self { fetcher, upcoming, on_the_way: VecDeque::new(), bytes_on_the_way: 0, kept: VecDeque::new() }
+    /// Starts with what will be wanted.
+    pub(crate) fn new(demand: Demand, fetcher: Fetcher) -> Self {
+        let (on_the_way, bytes_on_the_way, kept) = Default::default();
+        Self { fetcher, demand, on_the_way, bytes_on_the_way, kept }
     }
 
-    /// The sealed bytes of `pack`.
-    pub(crate) async fn get(&mut self, pack: PackId, vault: &Vault) -> Result<Bytes, ClientError> {
+    /// Bytes of a pack, with those of `piece` among them.
+    pub(crate) async fn get(&mut self, piece: &Piece, vault: &Vault) -> Result<PackBytes, ClientError> {
+        self.demand.include(piece, vault)?;
         self.fill(vault)?;
-        if let Some((_, bytes)) = self.kept.iter().find(|(kept, _)| *kept == pack) {
+        let is_it = |(pack, bytes): &&(PackId, PackBytes)| *pack == piece.pack && bytes.has(piece);
+        if let Some((_, bytes)) = self.kept.iter().find(is_it) {
             return Ok(bytes.clone());
         }
-        while let Some((id, mut fetch)) = self.on_the_way.pop_front() {
-            let bytes = (&mut fetch.task).await.expect("a fetch neither panics nor is aborted here")?;
+        while self.is_upcoming(&piece.pack) {
+            let Some((pack, fetch)) = self.on_the_way.pop_front() else { break };
             self.bytes_on_the_way -= fetch.bytes;
-            self.keep(id, bytes.clone());
+            let bytes = fetch.done().await?;
+            self.keep(pack, bytes.clone());
             self.fill(vault)?;
-            if id == pack {
+            if pack == piece.pack && bytes.has(piece) {
                 return Ok(bytes);
             }
         }
-        // Wanted again after it was let go.
-        let mut fetch = self.start(pack, vault)?;
-        let bytes = (&mut fetch.task).await.expect("a fetch neither panics nor is aborted here")?;
-        self.keep(pack, bytes.clone());
+        // Wanted again after it was let go, or not foreseen.
+        let bytes = self.start(piece.pack, vault)?.done().await?;
+        self.keep(piece.pack, bytes.clone());
         Ok(bytes)
     }
 
-    fn keep(&mut self, pack: PackId, bytes: Bytes) {
+    fn is_upcoming(&self, pack: &PackId) -> bool {
+        self.on_the_way.iter().any(|(id, _)| id == pack) || self.demand.is_upcoming(pack)
+    }
+
+    fn keep(&mut self, pack: PackId, bytes: PackBytes) {
+        self.kept.retain(|(kept, _)| *kept != pack);
         self.kept.push_back((pack, bytes));
         if self.kept.len() > KEPT {
             self.kept.pop_front();
@@ -83,7 +91,7 @@ impl PackStream {
     /// Sends more fetches on their way, up to the window.
     fn fill(&mut self, vault: &Vault) -> Result<(), ClientError> {
         while self.on_the_way.is_empty() || self.bytes_on_the_way < DOWNLOAD_BYTES_MAX {
-            let Some(next) = self.upcoming.pop_front() else { break };
+            let Some(next) = self.demand.next() else { break };
             let fetch = self.start(next, vault)?;
             self.bytes_on_the_way += fetch.bytes;
             self.on_the_way.push_back((next, fetch));
@@ -92,22 +100,25 @@ impl PackStream {
     }
 
     fn start(&self, id: PackId, vault: &Vault) -> Result<Fetch, ClientError> {
-        let Some(entry) = vault.pack(&id)? else {
-            return Err(ClientError::Dangling { what: format!("pack {}", id.short()) });
-        };
+        let entry = pack_entry(&id, vault)?;
         let holders: Vec<Holder> =
             entry.promises.iter().map(|(shard, provider, _)| (*shard, *provider)).collect();
-        let pack = Arc::new(entry.pack);
-        let bytes = u64::from(pack.coding.sealed_len);
-        let fetcher = self.fetcher.clone();
-        let task = tokio::spawn(fetch(pack, holders, fetcher));
-        Ok(Fetch { task, bytes })
+        let wanted = self.demand.shards(&id).map(|shards| shards.iter().copied().collect());
+        let task = tokio::spawn(fetch(wanted, Arc::new(entry.pack), holders, self.fetcher.clone()));
+        Ok(Fetch { task, bytes: self.demand.bytes_of(&id) })
     }
 }
 
-async fn fetch(pack: Arc<Pack>, holders: Vec<Holder>, fetcher: Fetcher) -> Result<Bytes, ClientError> {
-    let shards = fetcher.shards(pack.id, &pack.coding, &holders).await?;
-    let decoded =
-        spawn_blocking(move || pack.coding.decode(&shards)).await.expect("decoding does not panic")?;
-    Ok(Bytes::from(decoded))
+async fn fetch(
+    wanted: Option<BTreeSet<ShardIndex>>,
+    pack: Arc<Pack>,
+    holders: Vec<Holder>,
+    fetcher: Fetcher,
+) -> Result<PackBytes, ClientError> {
+    let shards = match wanted {
+        Some(wanted) => fetcher.some_shards(&wanted, pack.id, &pack.coding, &holders).await?,
+        None => fetcher.shards(pack.id, &pack.coding, &holders).await?,
+    };
+    let decoded = spawn_blocking(move || pack.coding.bytes_of(&shards)).await;
+    Ok(decoded.expect("decoding does not panic")?)
 }

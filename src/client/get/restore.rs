@@ -1,98 +1,223 @@
-//! Restored files: written beside their place, compared with what was recorded, then renamed (invariant I1).
+//! Entries at their places: made beside them, given their metadata, then renamed. So what was in the way is replaced
+//! at once or not at all, and nothing half-done is left.
 
-use std::fs::{self, FileTimes, Permissions};
-use std::io::Write;
-use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::fs::{self, DirBuilder, Permissions};
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
 
-use sha2::{Digest, Sha256};
+use nix::errno::Errno;
+use nix::sys::stat::{Mode, SFlag, mknod};
+use nix::unistd::mkfifo;
 use tempfile::NamedTempFile;
 
 use crate::client::error::ClientError;
-use crate::format::{Entry, File};
+use crate::client::get::checked::{Checked, WriteError};
+use crate::client::get::layout::spans;
+use crate::client::get::metadata::Metadata;
+use crate::client::get::options::{GetOutcome, Overwrite, Withheld};
+use crate::client::get::plan::{Action, Step};
+use crate::client::get::segments::Segments;
+use crate::format::{Entry, EntryKind, File};
+use crate::vault::Vault;
 
-/// Takes a file's bytes in order and hashes them on the way.
-pub(crate) struct Checked<W> {
-    to: W,
-    hasher: Sha256,
-    len: u64,
+/// Mode of a folder while it is filled: its contents are nobody else's business before it has its own mode.
+const FILLING: u32 = 0o700;
+
+/// Restores steps of a plan, and keeps account.
+#[derive(Debug, Default)]
+pub(crate) struct Restorer {
+    overwrite: Overwrite,
+    metadata: Metadata,
+    /// A restored file of each group of hard links.
+    links: BTreeMap<u64, PathBuf>,
+    /// Modes of folders that were there and could not be written to.
+    opened: BTreeMap<PathBuf, u32>,
+    outcome: GetOutcome,
 }
 
-impl<W: Write> Checked<W> {
-    /// Passes bytes on to `to`.
-    pub(crate) fn new(to: W) -> Self {
-        Self { to, hasher: Sha256::new(), len: 0 }
+impl Restorer {
+    pub(crate) fn new(overwrite: Overwrite) -> Self {
+        Self { overwrite, ..Self::default() }
     }
 
-    /// Takes the next bytes.
-    pub(crate) fn write(&mut self, bytes: &[u8]) -> std::io::Result<()> {
-        self.hasher.update(bytes);
-        self.len += bytes.len() as u64;
-        self.to.write_all(bytes)
+    /// What was done.
+    pub(crate) fn into_outcome(self) -> GetOutcome {
+        GetOutcome { not_restored: self.metadata.into_not_restored(), ..self.outcome }
     }
 
-    /// Gives back where the bytes went, if they are those that were recorded.
-    pub(crate) fn finish(self, recorded: &File, path: &Path) -> Result<W, ClientError> {
-        let sha256: [u8; 32] = self.hasher.finalize().into();
-        if self.len == recorded.len && sha256 == recorded.sha256 {
-            Ok(self.to)
-        } else {
-            Err(ClientError::Integrity { what: path.display().to_string() })
+    /// Makes a folder that can be written to for now; one that is there is used.
+    pub(crate) fn make_folder(&mut self, step: &Step) -> Result<(), ClientError> {
+        let place = &step.place;
+        let failed = |source| ClientError::File { path: place.clone(), source };
+        if step.action == Action::Replace {
+            fs::remove_file(place).map_err(failed)?;
+        }
+        match step.action {
+            Action::Make | Action::Replace => DirBuilder::new().mode(FILLING).create(place).map_err(failed),
+            Action::Merge => {
+                let mode = fs::symlink_metadata(place).map_err(failed)?.mode() & 0o7777;
+                // Should this not be allowed, writing below will say so.
+                if mode & FILLING != FILLING
+                    && fs::set_permissions(place, Permissions::from_mode(mode | FILLING)).is_ok()
+                {
+                    self.opened.insert(place.clone(), mode);
+                }
+                Ok(())
+            }
+            Action::Unchanged | Action::Keep => Ok(()),
         }
     }
+
+    /// Gives a folder its metadata, after everything in it was written.
+    pub(crate) fn finish_folder(&mut self, step: &Step) {
+        let is_left_alone = step.is_above || self.overwrite == Overwrite::Never;
+        match step.action {
+            Action::Keep | Action::Unchanged => {}
+            Action::Merge if is_left_alone => {
+                if let Some(mode) = self.opened.get(&step.place) {
+                    let _ = fs::set_permissions(&step.place, Permissions::from_mode(*mode));
+                }
+            }
+            Action::Make | Action::Replace | Action::Merge => {
+                self.metadata.give(&step.place, &step.entry, &step.path);
+            }
+        }
+    }
+
+    /// Counts an entry that is there already. A hard link may still be made to one that is as recorded.
+    pub(crate) fn leave(&mut self, step: &Step) {
+        match step.action {
+            Action::Unchanged => {
+                self.outcome.unchanged += 1;
+                self.remember_link(step);
+            }
+            Action::Keep => self.outcome.kept += 1,
+            Action::Make | Action::Replace | Action::Merge => {}
+        }
+    }
+
+    /// Makes what has no bytes of its own: a link, a pipe, a device. Files and folders are none of these.
+    pub(crate) fn make_node(&mut self, step: &Step) -> Result<(), ClientError> {
+        if matches!(step.entry.kind, EntryKind::File(_) | EntryKind::Dir { .. }) || self.link(step)? {
+            return Ok(());
+        }
+        let made = match &step.entry.kind {
+            EntryKind::Symlink { target } => {
+                beside(&step.place, |part| symlink(OsStr::from_bytes(target), part))
+            }
+            EntryKind::Fifo => beside(&step.place, |part| Ok(mkfifo(part, Mode::S_IRUSR | Mode::S_IWUSR)?)),
+            EntryKind::CharDevice { rdev } => device(&step.place, SFlag::S_IFCHR, *rdev),
+            EntryKind::BlockDevice { rdev } => device(&step.place, SFlag::S_IFBLK, *rdev),
+            EntryKind::Socket => {
+                self.metadata.withhold(Withheld::Socket, &step.path);
+                return Ok(());
+            }
+            EntryKind::File(_) | EntryKind::Dir { .. } => return Ok(()),
+        };
+        match made {
+            Ok(part) => self.keep(part, step, |()| Ok(())),
+            Err(error) if is_device(&step.entry) && error.raw_os_error() == Some(Errno::EPERM as i32) => {
+                self.metadata.withhold(Withheld::Device, &step.path);
+                Ok(())
+            }
+            Err(source) => Err(ClientError::File { path: step.place.clone(), source }),
+        }
+    }
+
+    /// Restores a file: as another name of one that is there, or from its segments.
+    pub(crate) async fn make_file(
+        &mut self,
+        file: &File,
+        step: &Step,
+        segments: &mut Segments<'_>,
+        vault: &Vault,
+    ) -> Result<(), ClientError> {
+        if self.link(step)? {
+            self.outcome.files += 1;
+            self.outcome.bytes += file.len;
+            return Ok(());
+        }
+        let failed = |source| ClientError::File { path: step.place.clone(), source };
+        let part = beside(&step.place, |part| {
+            fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(part)
+        });
+        let mut checked = Checked::new(part.map_err(failed)?);
+        let spans = spans(file, &(0..file.len), vault)?;
+        checked.take(&spans, segments).await.map_err(|error| match error {
+            WriteError::Source(error) => error,
+            WriteError::Sink(source) => failed(source),
+        })?;
+        let part = checked.finish(file, &step.path)?;
+        part.as_file().set_len(file.len).map_err(failed)?;
+        self.keep(part, step, fs::File::sync_all)?;
+        self.outcome.files += 1;
+        self.outcome.bytes += file.len;
+        Ok(())
+    }
+
+    /// Makes the entry a hard link to one of its group that is there. Whether that was done.
+    fn link(&mut self, step: &Step) -> Result<bool, ClientError> {
+        let Some(first) = self.links.get(&step.entry.link_group) else { return Ok(false) };
+        let file = |path: &Path| path.symlink_metadata().map(|found| (found.dev(), found.ino())).ok();
+        // A rename onto another name of the same file does nothing, and would leave both names.
+        if file(first).is_some() && file(first) == file(&step.place) {
+            return Ok(true);
+        }
+        let Ok(part) = beside(&step.place, |part| fs::hard_link(first, part)) else {
+            self.metadata.withhold(Withheld::HardLink, &step.path);
+            return Ok(false);
+        };
+        rename(part, step)?;
+        Ok(true)
+    }
+
+    fn remember_link(&mut self, step: &Step) {
+        if step.entry.link_group != 0 {
+            self.links.entry(step.entry.link_group).or_insert_with(|| step.place.clone());
+        }
+    }
+
+    /// Gives what was made beside its place its metadata, brings it to the disk and then to its name.
+    fn keep<F>(
+        &mut self,
+        part: NamedTempFile<F>,
+        step: &Step,
+        sync: impl FnOnce(&F) -> io::Result<()>,
+    ) -> Result<(), ClientError> {
+        self.metadata.give(part.path(), &step.entry, &step.path);
+        sync(part.as_file()).map_err(|source| ClientError::File { path: step.place.clone(), source })?;
+        rename(part, step)?;
+        self.remember_link(step);
+        Ok(())
+    }
 }
 
-/// A file beside `path` that vanishes unless it is [kept](keep). Makes the folders above `path`.
-pub(crate) fn beside(path: &Path) -> Result<NamedTempFile, ClientError> {
-    let failed = |source| ClientError::File { path: path.to_owned(), source };
-    let folder = match path.parent() {
+/// Something beside `place` that vanishes unless it gets its name.
+fn beside<F>(place: &Path, make: impl FnMut(&Path) -> io::Result<F>) -> io::Result<NamedTempFile<F>> {
+    let folder = match place.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
     };
-    fs::create_dir_all(folder).map_err(failed)?;
-    tempfile::Builder::new().prefix(".blobdvm-").suffix(".part").tempfile_in(folder).map_err(failed)
+    tempfile::Builder::new().prefix(".blobdvm-").suffix(".part").make_in(folder, make)
 }
 
-/// Gives the file its metadata, brings it to the disk and then to its name.
-pub(crate) fn keep(file: NamedTempFile, path: &Path, entry: &Entry) -> Result<(), ClientError> {
-    let failed = |source| ClientError::File { path: path.to_owned(), source };
-    let handle = file.as_file();
-    handle.set_times(times(entry)).map_err(failed)?;
-    handle.set_permissions(Permissions::from_mode(entry.mode)).map_err(failed)?;
-    handle.sync_all().map_err(failed)?;
-    file.persist(path).map_err(|error| failed(error.error))?;
-    Ok(())
-}
-
-/// Makes a folder that can be written to for now.
-pub(crate) fn make_folder(path: &Path) -> Result<(), ClientError> {
-    fs::create_dir_all(path).map_err(|source| ClientError::File { path: path.to_owned(), source })
-}
-
-/// Gives a folder its metadata, after everything in it was written.
-pub(crate) fn finish_folder(path: &Path, entry: &Entry) -> Result<(), ClientError> {
-    let failed = |source| ClientError::File { path: path.to_owned(), source };
-    let folder = fs::File::open(path).map_err(failed)?;
-    folder.set_times(times(entry)).map_err(failed)?;
-    folder.set_permissions(Permissions::from_mode(entry.mode)).map_err(failed)
-}
-
-/// Makes a symbolic link, in place of another one.
-pub(crate) fn make_symlink(target: &[u8], path: &Path) -> Result<(), ClientError> {
-    use std::os::unix::ffi::OsStrExt;
-    let failed = |source| ClientError::File { path: path.to_owned(), source };
-    if path.symlink_metadata().is_ok_and(|metadata| metadata.is_symlink()) {
-        fs::remove_file(path).map_err(failed)?;
+fn rename<F>(part: NamedTempFile<F>, step: &Step) -> Result<(), ClientError> {
+    let failed = |source| ClientError::File { path: step.place.clone(), source };
+    // An empty folder; a full one is not replaced.
+    if step.action == Action::Replace && step.place.symlink_metadata().is_ok_and(|found| found.is_dir()) {
+        fs::remove_dir(&step.place).map_err(failed)?;
     }
-    std::os::unix::fs::symlink(std::ffi::OsStr::from_bytes(target), path).map_err(failed)
+    part.persist(&step.place).map(drop).map_err(|error| failed(error.error))
 }
 
-fn times(entry: &Entry) -> FileTimes {
-    let nanos = Duration::from_nanos(u64::from(entry.mtime_nanos));
-    let whole = Duration::from_secs(entry.mtime.unsigned_abs());
-    let seconds: Option<SystemTime> =
-        if entry.mtime < 0 { UNIX_EPOCH.checked_sub(whole) } else { UNIX_EPOCH.checked_add(whole) };
-    let modified = seconds.and_then(|seconds| seconds.checked_add(nanos));
-    modified.map_or(FileTimes::new(), |modified| FileTimes::new().set_modified(modified))
+fn device(place: &Path, kind: SFlag, number: u64) -> io::Result<NamedTempFile<()>> {
+    beside(place, |part| Ok(mknod(part, kind, Mode::S_IRUSR | Mode::S_IWUSR, number)?))
+}
+
+fn is_device(entry: &Entry) -> bool {
+    matches!(entry.kind, EntryKind::CharDevice { .. } | EntryKind::BlockDevice { .. })
 }
