@@ -23,7 +23,7 @@ pub fn name_text(name: &[u8]) -> String {
             }
         }
         for byte in part.invalid() {
-            text.push_str(&format!(r"\x{byte:02x}"));
+            text.extend([r"\x", &hex::encode([*byte])]);
         }
     }
     text

@@ -12,7 +12,7 @@ use crate::client::get::segments::Segments;
 use crate::format::File;
 
 /// Zeros of holes, as many as are hashed at a time.
-const ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
+static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
 
 /// Where a file's bytes go.
 pub(crate) trait Sink: Write {
