@@ -2,10 +2,14 @@
 
 #![expect(clippy::disallowed_methods, reason = "real processes run on the real clock")]
 
+mod cat;
 mod damage;
 mod interrupt;
+mod ls;
 mod memory;
+mod overwrite;
 mod promises;
 mod recovery;
+mod restore;
 mod roundtrip;
 mod support;

@@ -81,7 +81,8 @@ impl Plan {
     fn below(path: &Path, selection: Selection, overwrite: Overwrite) -> Result<Self, ClientError> {
         let mut looker = Looker { overwrite, folders: BTreeMap::new() };
         let Selection { mut wanted, above, is_single } = selection;
-        if let Some(item) = wanted.pop_if(|item| is_single && !is_folder(&item.entry)) {
+        let is_one = is_single && wanted.len() == 1;
+        if let Some(item) = wanted.pop_if(|item| is_one && !is_folder(&item.entry)) {
             let names_a_folder = path.is_dir() || path.as_os_str().as_bytes().ends_with(b"/");
             let name = item.path.file_name().map_or(item.path.as_path(), Path::new);
             let place = if names_a_folder { path.join(name) } else { path.to_owned() };
