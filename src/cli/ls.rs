@@ -79,7 +79,7 @@ pub fn run(args: &LsArgs, context: &Context) -> Result<Exit, CliError> {
         None => {
             let mut snapshots = vault.snapshots()?;
             snapshots.retain(|snapshot| is_wanted(snapshot, args));
-            list_snapshots(snapshots, args, out);
+            list_snapshots(&snapshots, args, out);
         }
         Some(name) => {
             let snapshot = vault.resolve(name)?;
@@ -99,8 +99,7 @@ fn is_wanted(snapshot: &Snapshot, args: &LsArgs) -> bool {
     is_of_host && args.tags.iter().all(|tag| snapshot.labels.contains(tag))
 }
 
-fn list_snapshots(mut snapshots: Vec<Snapshot>, args: &LsArgs, out: &Output) {
-    snapshots.sort_by_key(|snapshot| (snapshot.made_at, snapshot.id));
+fn list_snapshots(snapshots: &[Snapshot], args: &LsArgs, out: &Output) {
     out.json(&snapshots.iter().map(snapshot_row).collect::<Vec<_>>());
     if snapshots.is_empty() {
         let filtered = !args.tags.is_empty() || args.host.is_some();
@@ -108,7 +107,7 @@ fn list_snapshots(mut snapshots: Vec<Snapshot>, args: &LsArgs, out: &Output) {
             if filtered { "no such snapshot" } else { "no snapshot yet: `blobdvm put PATH` makes one" };
         out.say(empty);
     }
-    for snapshot in &snapshots {
+    for snapshot in snapshots {
         let size = ByteSize::b(snapshot.bytes).to_string();
         let (id, made_at, files) =
             (snapshot.id.short(), time(snapshot.made_at), count(snapshot.files, "file"));

@@ -78,7 +78,7 @@ impl Manifest {
         Ok(Some(PackEntry { pack, promises: self.catalog.promises(id)? }))
     }
 
-    /// All snapshots, oldest first.
+    /// All snapshots, oldest first; those of one second in the order in which a device recorded them.
     pub(crate) fn snapshots(&self) -> Result<Vec<Snapshot>, VaultError> {
         let mut places = self.catalog.snapshots()?;
         // In the order of their records: each is opened once.
@@ -90,7 +90,7 @@ impl Manifest {
             })
         };
         let mut snapshots = places.into_iter().map(read).collect::<Result<Vec<_>, _>>()?;
-        snapshots.sort_by_key(|snapshot| (snapshot.made_at, snapshot.id));
+        snapshots.sort_by_key(|snapshot| snapshot.made_at);
         Ok(snapshots)
     }
 

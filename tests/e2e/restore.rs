@@ -162,7 +162,7 @@ fn awkward_tree(tree: &Path) {
     let mut sparse = vec![0; 12_000_000];
     sparse[5_000_000..5_100_000].copy_from_slice(&noise(100_000, 2));
     make_sparse(&tree.join("sparse"), &sparse);
-    make_sparse(&tree.join("only a hole"), &[0; 1_000_000]);
+    make_sparse(&tree.join("only a hole"), &vec![0; 1_000_000]);
     fs::write(tree.join("first name"), noise(10_000, 3)).unwrap();
     fs::hard_link(tree.join("first name"), tree.join("second name")).unwrap();
     fs::hard_link(tree.join("first name"), tree.join("empty/../closed/third name")).unwrap();
