@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::{self, Metadata};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
@@ -60,7 +61,7 @@ fn describe(path: &Path, metadata: &Metadata) -> Facts {
         facts.push(format!("device {}", metadata.rdev()));
     }
     if kind.is_symlink() {
-        facts.push(format!("to {:?}", path.read_link().unwrap()));
+        facts.push(format!("to {}", hex::encode(path.read_link().unwrap().as_os_str().as_bytes())));
     }
     if kind.is_file() {
         facts.push(format!("{} bytes {}", metadata.len(), content(path)));
