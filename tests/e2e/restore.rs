@@ -9,7 +9,7 @@ use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use nix::sys::stat::{Mode, UtimensatFlags, utimensat};
+use nix::sys::stat::{Mode, SFlag, UtimensatFlags, makedev, mknod, utimensat};
 use nix::sys::time::TimeSpec;
 use nix::unistd::{geteuid, mkfifo};
 
@@ -26,6 +26,7 @@ struct Known {
     mtime: (i64, i64),
     /// 0 for folders, whose number of links tells how many folders are in them on some systems only.
     links: u64,
+    device: u64,
     xattrs: BTreeMap<Vec<u8>, Vec<u8>>,
     content: Vec<u8>,
 }
@@ -46,6 +47,12 @@ fn everything_that_is_recorded_comes_back() {
 
     let got = world.json(&["get", "without the socket", "-o", text(&world.path("out"))]);
     assert_eq!(got["not_restored"].as_array().unwrap().len(), 0, "{got}");
+    assert_same(&tree, &world.path("out/tree"));
+    // A name that is gone is linked to those that are there.
+    fs::remove_file(world.path("out/tree/second name")).unwrap();
+    set_time(&world.path("out/tree"), 1, 1);
+    let relinked = world.json(&["get", "without the socket", "-o", text(&world.path("out"))]);
+    assert_eq!(relinked["files"], 1, "{relinked}");
     assert_same(&tree, &world.path("out/tree"));
     let sparse = fs::metadata(world.path("out/tree/sparse")).unwrap();
     assert!(sparse.blocks() * 512 < sparse.len() / 4, "{} blocks of {} bytes", sparse.blocks(), sparse.len());
@@ -94,6 +101,8 @@ fn what_an_ordinary_user_may_not_restore_is_said_once_and_is_no_error() {
     let missing = got["not_restored"].as_array().unwrap();
     let owner = missing.iter().find(|one| one["what"] == "owner").unwrap();
     assert!(owner["count"].as_u64().unwrap() > 5, "{got}");
+    let is_device = |one: &&serde_json::Value| one["what"] == "device";
+    assert_eq!(missing.iter().filter(is_device).count() == 1, tree.join("null").exists(), "{got}");
     let setuid = fs::metadata(out.join("tree/setuid")).unwrap();
     assert_eq!(setuid.mode() & 0o7777, 0o755, "a program must not run as whoever restored it");
     for name in ["closed/inner/file", "plain", "name with space"] {
@@ -174,6 +183,8 @@ fn awkward_tree(tree: &Path) {
     for name in ["plain", "empty", "setuid"] {
         let _unsupported_here = xattr::set(tree.join(name), "user.colour", b"gr\xfcn\0");
     }
+    // Some systems refuse it even to root.
+    let _refused = mknod(&tree.join("null"), SFlag::S_IFCHR, Mode::from_bits_truncate(0o666), makedev(1, 3));
     if geteuid().is_root() {
         lchown(tree.join("link"), Some(12_345), Some(54_321)).unwrap();
         for name in ["setuid", "first name", "empty", "pipe"] {
@@ -256,6 +267,7 @@ fn look(root: &Path) -> BTreeMap<PathBuf, Known> {
             owner: (metadata.uid(), metadata.gid()),
             mtime: (metadata.mtime(), metadata.mtime_nsec()),
             links: if metadata.is_dir() { 0 } else { metadata.nlink() },
+            device: metadata.rdev(),
             xattrs: names.iter().map(|name| (name.as_bytes().to_vec(), value(name))).collect(),
             content,
         };

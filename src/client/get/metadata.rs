@@ -112,3 +112,48 @@ fn give_time(place: &Path, entry: &Entry) -> io::Result<()> {
     let mtime = TimeSpec::new(entry.mtime, i64::from(entry.mtime_nanos));
     Ok(utimensat(AT_FDCWD, place, &TimeSpec::UTIME_OMIT, &mtime, UtimensatFlags::NoFollowSymlink)?)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(user: &str, uid: u32) -> Entry {
+        let (user, group) = (user.to_owned(), user.to_owned());
+        let (name, xattrs, kind) = (b"a".to_vec(), Vec::new(), EntryKind::Fifo);
+        Entry {
+            name,
+            mode: 0,
+            uid,
+            gid: uid,
+            user,
+            group,
+            mtime: 0,
+            mtime_nanos: 0,
+            xattrs,
+            link_group: 0,
+            kind,
+        }
+    }
+
+    #[test]
+    fn an_owner_is_found_by_name_and_else_by_number() {
+        let mut metadata = Metadata::default();
+        for _ in 0..2 {
+            assert_eq!(metadata.uid(&entry("root", 4_711)), 0);
+            assert_eq!(metadata.gid(&entry("root", 4_711)), 0);
+            assert_eq!(metadata.uid(&entry("nobody of this name", 4_711)), 4_711);
+            assert_eq!(metadata.gid(&entry("", 4_711)), 4_711);
+        }
+    }
+
+    #[test]
+    fn what_is_withheld_is_counted_by_kind_with_its_first_example() {
+        let mut metadata = Metadata::default();
+        for (what, path) in [(Withheld::Mode, "b"), (Withheld::Owner, "a"), (Withheld::Mode, "c")] {
+            metadata.withhold(what, Path::new(path));
+        }
+        let rows = metadata.into_not_restored();
+        let rows: Vec<_> = rows.iter().map(|row| (row.what, row.count, row.example.to_str())).collect();
+        assert_eq!(rows, [(Withheld::Owner, 1, Some("a")), (Withheld::Mode, 2, Some("b"))]);
+    }
+}

@@ -28,6 +28,8 @@ mod plan;
 mod restore;
 mod segments;
 mod select;
+#[cfg(test)]
+mod tests;
 
 pub use cat::CatOutcome;
 pub use options::{Destination, GetOptions, GetOutcome, NotRestored, Overwrite, Withheld};
