@@ -116,7 +116,7 @@ async fn restore(
     for step in plan.steps.iter().rev().filter(|step| matches!(step.entry.kind, EntryKind::Dir { .. })) {
         restorer.finish_folder(step);
     }
-    done.map(|()| restorer.into_outcome())
+    done.and_then(|()| restorer.into_outcome())
 }
 
 async fn fill(

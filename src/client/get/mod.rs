@@ -12,12 +12,13 @@
 //! | `segments` | packs → plaintext, authenticated |
 //! | `checked` | plaintext on its way to the file: hashed, compared |
 //! | `restore` | made beside its place, renamed |
-//! | `metadata` | owner, attributes, mode, time |
+//! | `metadata`, `durable` | owner, attributes, mode, time; on the disk |
 //! | `flow`, `cat` | the whole |
 
 mod cat;
 mod checked;
 mod demand;
+mod durable;
 pub(crate) mod fetch;
 mod flow;
 mod layout;

@@ -16,6 +16,7 @@ use tempfile::NamedTempFile;
 
 use crate::client::error::ClientError;
 use crate::client::get::checked::{Checked, WriteError};
+use crate::client::get::durable::Durable;
 use crate::client::get::layout::spans;
 use crate::client::get::metadata::Metadata;
 use crate::client::get::options::{GetOutcome, Overwrite, Withheld};
@@ -36,6 +37,7 @@ pub(crate) struct Restorer {
     links: BTreeMap<u64, PathBuf>,
     /// Modes of folders that were there and could not be written to.
     opened: BTreeMap<PathBuf, u32>,
+    durable: Durable,
     outcome: GetOutcome,
 }
 
@@ -44,9 +46,11 @@ impl Restorer {
         Self { overwrite, ..Self::default() }
     }
 
-    /// What was done.
-    pub(crate) fn into_outcome(self) -> GetOutcome {
-        GetOutcome { not_restored: self.metadata.into_not_restored(), ..self.outcome }
+    /// What was done, once it is on the disk.
+    pub(crate) fn into_outcome(self) -> Result<GetOutcome, ClientError> {
+        let failed = |source| ClientError::File { path: PathBuf::from("."), source };
+        self.durable.finish().map_err(failed)?;
+        Ok(GetOutcome { not_restored: self.metadata.into_not_restored(), ..self.outcome })
     }
 
     /// Makes a folder that can be written to for now; one that is there is used.
@@ -119,7 +123,10 @@ impl Restorer {
             EntryKind::File(_) | EntryKind::Dir { .. } => return Ok(()),
         };
         match made {
-            Ok(part) => self.keep(part, step, |()| Ok(())),
+            Ok(part) => {
+                self.metadata.give(part.path(), &step.entry, &step.path);
+                self.name(part, step)
+            }
             Err(error) if is_device(&step.entry) && error.raw_os_error() == Some(Errno::EPERM as i32) => {
                 self.metadata.withhold(Withheld::Device, &step.path);
                 Ok(())
@@ -153,7 +160,9 @@ impl Restorer {
         })?;
         let part = checked.finish(file, &step.path)?;
         part.as_file().set_len(file.len).map_err(failed)?;
-        self.keep(part, step, fs::File::sync_all)?;
+        self.metadata.give(part.path(), &step.entry, &step.path);
+        self.durable.take(part.as_file()).map_err(failed)?;
+        self.name(part, step)?;
         self.outcome.files += 1;
         self.outcome.bytes += file.len;
         Ok(())
@@ -181,15 +190,8 @@ impl Restorer {
         }
     }
 
-    /// Gives what was made beside its place its metadata, brings it to the disk and then to its name.
-    fn keep<F>(
-        &mut self,
-        part: NamedTempFile<F>,
-        step: &Step,
-        sync: impl FnOnce(&F) -> io::Result<()>,
-    ) -> Result<(), ClientError> {
-        self.metadata.give(part.path(), &step.entry, &step.path);
-        sync(part.as_file()).map_err(|source| ClientError::File { path: step.place.clone(), source })?;
+    /// Gives what was made beside its place its name.
+    fn name<F>(&mut self, part: NamedTempFile<F>, step: &Step) -> Result<(), ClientError> {
         rename(part, step)?;
         self.remember_link(step);
         Ok(())
