@@ -102,6 +102,9 @@ impl From<ResolveError> for CliError {
                 let remedy = format!("give more of the id; there are {}", ids.join(", "));
                 Self::new(Exit::NotFound, error, remedy)
             }
+            ResolveError::Removed { .. } => {
+                Self::new(Exit::NotFound, error, "`blobdvm ls` lists the snapshots that are left")
+            }
             ResolveError::Vault(error) => error.into(),
         }
     }

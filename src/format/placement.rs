@@ -10,6 +10,7 @@ use crate::types::{
 use super::FormatError;
 use super::codec::{Encoding, Reader, Writer};
 use super::record::{Item, RecordHash};
+use super::removal::{Condemn, Dropped, Release};
 
 /// One item of a placement record.
 #[derive(Debug)]
@@ -23,6 +24,12 @@ pub enum PlacementItem {
     Promises(Promises),
     /// What a snapshot needs.
     Needs(Needs),
+    /// Snapshots that are removed, packs that are to be deleted later.
+    Condemn(Condemn),
+    /// Snapshots that no longer need a pack.
+    Release(Release),
+    /// Packs that were deleted.
+    Drop(Dropped),
 }
 
 /// A device of the vault: one chain of records.
@@ -166,6 +173,18 @@ impl Encoding for PlacementItem {
                 needs.snapshot.write(out)?;
                 out.list(&needs.packs, NEED_COUNT_MAX, "packs that a snapshot needs")
             }
+            Self::Condemn(condemn) => {
+                out.u8(5);
+                condemn.write(out)
+            }
+            Self::Release(release) => {
+                out.u8(6);
+                release.write(out)
+            }
+            Self::Drop(dropped) => {
+                out.u8(8);
+                dropped.write(out)
+            }
         }
     }
 
@@ -181,6 +200,9 @@ impl Encoding for PlacementItem {
                 snapshot: SnapshotId::read(input)?,
                 packs: input.list(NEED_COUNT_MAX, "packs that a snapshot needs")?,
             })),
+            5 => Ok(Self::Condemn(Condemn::read(input)?)),
+            6 => Ok(Self::Release(Release::read(input)?)),
+            8 => Ok(Self::Drop(Dropped::read(input)?)),
             found => Err(FormatError::UnknownType { what: "a placement item", found }),
         }
     }

@@ -104,6 +104,12 @@ pub const CONTINUES_COUNT_MAX: usize = 256;
 pub const PROMISE_COUNT_MAX: usize = 32_768;
 /// Packs in one item that says what a snapshot needs (docs/format.md, "Needs").
 pub const NEED_COUNT_MAX: usize = 32_768;
+/// Snapshots in one item that removes them, or releases them from a pack (docs/format.md, "Condemn", "Release").
+pub const CONDEMNED_SNAPSHOT_COUNT_MAX: usize = 16_384;
+/// How long the blobs of a condemned pack, and blobs that nothing names, stay at their providers (invariant I12).
+pub const CONDEMNED_GRACE: Duration = Duration::from_secs(7 * 86_400);
+/// How long a head, and the manifest packs that it names, stay after a newer one took its place.
+pub const SUPERSEDED_HEAD_KEEP: Duration = Duration::from_secs(30 * 86_400);
 /// Pieces that a sealed segment lies in (docs/format.md, "Segment").
 pub const PIECE_COUNT_MAX: usize = 1_024;
 /// Tags named directly (docs/format.md, "Refs").

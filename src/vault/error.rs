@@ -243,6 +243,12 @@ pub enum ResolveError {
         /// Those that could be meant: id, name and when it was made, oldest first.
         candidates: Vec<(SnapshotId, String, Timestamp)>,
     },
+    /// The one with this id was removed.
+    #[error("snapshot {} was removed", id.short())]
+    Removed {
+        /// Its id.
+        id: SnapshotId,
+    },
     /// The manifest could not be read.
     #[error(transparent)]
     Vault(#[from] VaultError),

@@ -24,6 +24,7 @@ pub struct PackEntry {
 
 impl Manifest {
     /// All records of a segment, newest first: those of the youngest device before others, later before earlier ones.
+    /// Those in packs whose blobs were deleted come last.
     pub(crate) fn segments(&self, tag: &Tag) -> Result<Vec<Segment>, VaultError> {
         let mut places = self.catalog.segment(tag)?;
         if places.len() > 1 {
@@ -38,7 +39,22 @@ impl Manifest {
                 _ => None,
             })
         };
-        places.into_iter().map(read).collect()
+        let mut segments = places.into_iter().map(read).collect::<Result<Vec<Segment>, _>>()?;
+        if segments.len() > 1 {
+            let is_dropped = |segment: &Segment| {
+                segment
+                    .pieces
+                    .iter()
+                    .map(|piece| self.catalog.is_dropped(&piece.pack))
+                    .find(|is| !matches!(is, Ok(false)))
+            };
+            let dropped = segments.iter().map(|segment| is_dropped(segment).unwrap_or(Ok(false)));
+            let dropped = dropped.collect::<Result<Vec<_>, VaultError>>()?;
+            let mut sorted: Vec<_> = dropped.into_iter().zip(segments).collect();
+            sorted.sort_by_key(|(is_dropped, _)| *is_dropped);
+            segments = sorted.into_iter().map(|(_, segment)| segment).collect();
+        }
+        Ok(segments)
     }
 
     /// True if there is a record of the segment.
@@ -78,9 +94,11 @@ impl Manifest {
         Ok(Some(PackEntry { pack, promises: self.catalog.promises(id)? }))
     }
 
-    /// All snapshots, oldest first; those of one second in the order in which a device recorded them.
+    /// All snapshots that were not removed, oldest first; those of one second in the order in which a device recorded them.
     pub(crate) fn snapshots(&self) -> Result<Vec<Snapshot>, VaultError> {
         let mut places = self.catalog.snapshots()?;
+        let removed = self.catalog.removed()?;
+        places.retain(|(id, _)| !removed.contains(id));
         // In the order of their records: each is opened once.
         places.sort_unstable_by_key(|(_, place)| *place);
         let read = |(id, place): (SnapshotId, ItemPlace)| {
@@ -94,14 +112,19 @@ impl Manifest {
         Ok(snapshots)
     }
 
-    /// The packs that a snapshot needs: the union of all that is recorded.
+    /// The packs that a snapshot needs: the union of all that is recorded, without those that it was released from.
     pub(crate) fn needs(&self, snapshot: &SnapshotId) -> Result<BTreeSet<PackId>, VaultError> {
         let mut packs = BTreeSet::new();
         for place in self.catalog.needs(snapshot)? {
-            packs.extend(self.placement_at(place, |item| match item {
+            let named = self.placement_at(place, |item| match item {
                 PlacementItem::Needs(needs) if needs.snapshot == *snapshot => Some(needs.packs.clone()),
                 _ => None,
-            })?);
+            })?;
+            for pack in named {
+                if !self.catalog.is_released(&pack, snapshot)? {
+                    packs.insert(pack);
+                }
+            }
         }
         Ok(packs)
     }

@@ -17,6 +17,7 @@ mod files;
 mod head_file;
 mod home;
 mod key_file;
+mod liveness;
 mod lock;
 mod log;
 mod lookup;

@@ -173,7 +173,7 @@ impl Vault {
         self.manifest.catalog.packs_after(after, limit)
     }
 
-    /// All snapshots, oldest first.
+    /// All snapshots that were not removed, oldest first.
     pub fn snapshots(&self) -> Result<Vec<Snapshot>, VaultError> {
         self.manifest.snapshots()
     }
@@ -194,7 +194,7 @@ impl Vault {
         update.merge_into(&self.home.file("seen"))
     }
 
-    /// The packs that a snapshot needs.
+    /// The packs that a snapshot needs, whether it was removed or not; without those that it was released from.
     pub fn needs(&self, snapshot: &SnapshotId) -> Result<BTreeSet<PackId>, VaultError> {
         self.manifest.needs(snapshot)
     }

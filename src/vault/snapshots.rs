@@ -10,8 +10,16 @@ const LATEST: &str = "latest";
 impl Vault {
     /// The snapshot that `text` means: a whole id, or a name (then the latest of that name), or `latest`, or the beginning
     /// of an id.
+    /// Removed ones are no longer meant.
     pub fn resolve(&self, text: &str) -> Result<Snapshot, ResolveError> {
-        resolve(self.snapshots()?, text)
+        let found = resolve(self.snapshots()?, text);
+        if let Err(ResolveError::NotFound { .. }) = &found {
+            let begins = |id: &SnapshotId| !text.is_empty() && id.to_string().starts_with(text);
+            if let Some(id) = self.manifest.catalog.removed()?.into_iter().find(begins) {
+                return Err(ResolveError::Removed { id });
+            }
+        }
+        found
     }
 
     /// The latest snapshot called `name`.

@@ -6,6 +6,7 @@ mod heads;
 mod homes;
 mod import;
 mod law;
+mod removal;
 mod tamper;
 
 use std::fmt::Write as _;
@@ -19,8 +20,8 @@ use super::*;
 use crate::crypt::{SegmentKey, VaultSecret};
 use crate::env::{Env, ManualClock};
 use crate::format::{
-    Coding, ContentItem, Needs, Pack, Piece, PlacementItem, Promise, Promises, RefList, Refs, Segment,
-    Snapshot, TreePage, codec,
+    Coding, Condemn, ContentItem, Dropped, Needs, Pack, Piece, PlacementItem, Promise, Promises, RefList,
+    Refs, Release, Segment, Snapshot, TreePage, codec,
 };
 use crate::types::{PackId, ProviderId, ShardIndex, SnapshotId, Tag, Timestamp};
 
@@ -92,6 +93,20 @@ fn needs(snapshot: u8, packs: &[u8]) -> PlacementItem {
     PlacementItem::Needs(Needs { snapshot: SnapshotId::new([snapshot; 16]), packs })
 }
 
+fn condemn(snapshots: &[u8], packs: &[u8], at: u64) -> PlacementItem {
+    let snapshots = snapshots.iter().map(|number| SnapshotId::new([*number; 16])).collect();
+    let packs = packs.iter().map(|number| pack_id(*number)).collect();
+    PlacementItem::Condemn(Condemn { at: Timestamp(at), snapshots, packs })
+}
+
+fn release(pack: u8, snapshot: u8) -> PlacementItem {
+    PlacementItem::Release(Release { pack: pack_id(pack), snapshots: vec![SnapshotId::new([snapshot; 16])] })
+}
+
+fn dropped(pack: u8) -> PlacementItem {
+    PlacementItem::Drop(Dropped { packs: vec![pack_id(pack)] })
+}
+
 /// Segment `number`, in pack `in_pack`; the key tells the records of one tag apart.
 fn segment(number: u8, in_pack: u8) -> ContentItem {
     let piece = Piece { pack: pack_id(in_pack), offset: 0, len: 100 };
@@ -147,6 +162,8 @@ fn everything(vault: &Vault, below: u8) -> String {
     let packs: std::collections::BTreeSet<_> = vault.packs_after(None, 1_000).unwrap().into_iter().collect();
     let (snapshots, ends) = (vault.snapshots().unwrap(), vault.chain_ends());
     let providers = vault.providers_with_history().unwrap();
+    let (removals, needed) = (vault.removals().unwrap(), vault.needed_packs().unwrap());
+    writeln!(text, "{removals:?}\n{needed:?}").unwrap();
     writeln!(text, "{packs:?}\n{snapshots:?}\n{providers:?}\n{ends:?}").unwrap();
     text
 }

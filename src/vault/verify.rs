@@ -139,6 +139,8 @@ impl Manifest {
                     report.unresolved_count += u64::from(self.catalog.pack(pack)?.is_none());
                 }
             }
+            // What is let go of may be what an unfinished put left, of which nothing else was recorded.
+            PlacementItem::Condemn(_) | PlacementItem::Release(_) | PlacementItem::Drop(_) => {}
         }
         Ok(())
     }

@@ -3,8 +3,9 @@
 
     restore.py SECRET_HEX DEST STORE...
 
-Each STORE is a folder with the blobs of one provider, one file each, under any names. The newest snapshot is written
-to DEST. Needs the packages `cryptography` and `zstandard`. It shares no code with the program that stores.
+Each STORE is a folder with the blobs of one provider, one file each, under any names. The newest snapshot that
+was not removed is written to DEST. Needs the packages `cryptography` and `zstandard`. It shares no code with the
+program that stores.
 """
 
 import hashlib
@@ -327,6 +328,7 @@ class Vault:
 
     def __init__(self):
         self.packs, self.segments, self.lists, self.pages, self.snapshots = {}, {}, {}, {}, []
+        self.removed = set()
 
     def read_chain(self, chain, head, keys):
         reader, sequence, previous = Reader(chain), 0, ZERO32
@@ -364,6 +366,15 @@ class Vault:
         elif kind == 4:
             reader.raw(16)
             reader.list(id16)
+        elif kind == 5:
+            reader.u64()
+            self.removed.update(reader.list(id16))
+            reader.list(id16)
+        elif kind == 6:
+            reader.raw(16)
+            reader.list(id16)
+        elif kind == 8:
+            reader.list(id16)
         else:
             raise FormatError("a placement item's type is known")
 
@@ -380,7 +391,8 @@ class Vault:
         tag = reader.raw(32)
         if kind == 1:
             key, plain_len = reader.raw(32), reader.u32()
-            self.segments[tag] = key, plain_len, reader.list(lambda r: (r.raw(16), r.u32(), r.u32()))
+            pieces = reader.list(lambda r: (r.raw(16), r.u32(), r.u32()))
+            self.segments.setdefault(tag, []).append((key, plain_len, pieces))
         elif kind == 2:
             self.lists[tag] = reader.list(id32)
         else:
@@ -391,7 +403,16 @@ class Vault:
         return tags if kind == 1 else [tag for name in tags for tag in self.lists[name]]
 
     def segment(self, tag, blobs):
-        key, plain_len, pieces = self.segments[tag]
+        *others, last = self.segments[tag]
+        for stored in others:
+            try:
+                return self.stored_segment(stored, blobs)
+            except FormatError:
+                continue  # its packs may have been let go of: another copy will do
+        return self.stored_segment(last, blobs)
+
+    def stored_segment(self, stored, blobs):
+        key, plain_len, pieces = stored
         sealed = b""
         for pack, offset, length in pieces:
             coding = self.packs[pack]
@@ -466,7 +487,9 @@ def main(secret, dest, *stores):
     need(heads, "a head is among the blobs")
     for head in heads:
         vault.read_chain(fetch_chain(head, blobs), head, keys)
-    newest = max(vault.snapshots, key=lambda snapshot: snapshot["made_at"])
+    live = [snapshot for snapshot in vault.snapshots if snapshot["id"] not in vault.removed]
+    need(live, "a snapshot is left")
+    newest = max(live, key=lambda snapshot: snapshot["made_at"])
     vault.restore(newest["root"], dest, blobs)
     print(f"{newest['name']}: {newest['files']} files, {newest['bytes']} bytes")
 

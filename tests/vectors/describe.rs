@@ -33,6 +33,18 @@ pub(crate) fn placement(item: &PlacementItem) -> Value {
             "snapshot": needs.snapshot,
             "packs": hexes(&needs.packs),
         }),
+        PlacementItem::Condemn(condemn) => json!({
+            "type": "Condemn",
+            "at": condemn.at.0.to_string(),
+            "snapshots": hexes(&condemn.snapshots),
+            "packs": hexes(&condemn.packs),
+        }),
+        PlacementItem::Release(release) => json!({
+            "type": "Release",
+            "pack": release.pack,
+            "snapshots": hexes(&release.snapshots),
+        }),
+        PlacementItem::Drop(dropped) => json!({ "type": "Drop", "packs": hexes(&dropped.packs) }),
         other => panic!("{other:?} has no description"),
     }
 }

@@ -165,6 +165,22 @@ pub(crate) fn placement_items() -> Vec<PlacementItem> {
     ]
 }
 
+/// Items that let go.
+pub(crate) fn removal_items() -> Vec<PlacementItem> {
+    let (packs, snapshots) =
+        ([1, 2].map(|id| PackId::new([id; 16])), [3, 4].map(|id| SnapshotId::new([id; 16])));
+    vec![
+        PlacementItem::Condemn(Condemn {
+            at: Timestamp(1_800_000_000),
+            snapshots: snapshots.to_vec(),
+            packs: packs.to_vec(),
+        }),
+        PlacementItem::Condemn(Condemn { at: Timestamp(u64::MAX), snapshots: Vec::new(), packs: Vec::new() }),
+        PlacementItem::Release(Release { pack: packs[0], snapshots: snapshots.to_vec() }),
+        PlacementItem::Drop(Dropped { packs: packs.to_vec() }),
+    ]
+}
+
 pub(crate) fn entry(name: &[u8], kind: EntryKind) -> Entry {
     Entry {
         name: name.to_vec(),
@@ -245,8 +261,12 @@ pub(crate) fn items() -> Vec<Value> {
     let placement =
         placement.iter().map(|item| vector("placement", encode(item).unwrap(), describe::placement(item)));
     let content = content_items();
+    let removals = removal_items();
+    let removals =
+        removals.iter().map(|item| vector("placement", encode(item).unwrap(), describe::placement(item)));
     placement
         .chain(content.iter().map(|item| vector("content", encode(item).unwrap(), describe::content(item))))
+        .chain(removals)
         .collect()
 }
 

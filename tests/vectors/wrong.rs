@@ -9,7 +9,7 @@ use blobdvm::format::*;
 use blobdvm::types::{BlobHash, DeviceId, MerkleRoot, PackId, ProviderId, ShardIndex, Tag};
 use serde_json::{Value, json};
 
-use super::make::{content_items, entry, file, head, placement_items, rng, secret_keys};
+use super::make::{content_items, entry, file, head, placement_items, removal_items, rng, secret_keys};
 use super::{array, bytes, check, text, wrong_chain};
 
 /// Reads a vector as what it claims to be.
@@ -51,8 +51,17 @@ fn name_of(error: &impl Debug) -> String {
 
 /// All wrong vectors, each with the error that it gives.
 pub(crate) fn make() -> Vec<Value> {
-    let parts =
-        [placement(), content(), entries(), packed(), wrong_chain::make(), heads(), indexes(), blobs()];
+    let parts = [
+        placement(),
+        content(),
+        entries(),
+        packed(),
+        wrong_chain::make(),
+        heads(),
+        indexes(),
+        blobs(),
+        removals(),
+    ];
     let with_error = |mut vector: Value| {
         vector["error"] = read(&vector).expect_err(text(&vector, "law")).into();
         vector
@@ -79,9 +88,9 @@ fn placement() -> Vec<Value> {
     let (need, total, sealed_len, shard_len) = (17, 18, 19, 23);
     vec![
         item("an item has a type", Vec::new()),
-        item("a placement item's type is known", changed(device, |b| b[0] = 8)),
+        item("a placement item's type is known", changed(device, |b| b[0] = 9)),
         item("type 0 is no item", changed(device, |b| b[0] = 0)),
-        item("reserved types are not read yet", changed(needs, |b| b[0] = 5)),
+        item("reserved types are not read yet", changed(needs, |b| b[0] = 7)),
         item("an item is complete", changed(device, |b| b.truncate(b.len() - 1))),
         item("an item ends where it ends", changed(device, |b| b.push(0))),
         item("a device's class is known", changed(device, |b| b[17] = 3)),
@@ -95,6 +104,34 @@ fn placement() -> Vec<Value> {
         item("shard_len follows from sealed_len", changed(pack, |b| b[shard_len + 1] = 0x20)),
         item("a pack of which one shard is enough has a mask", changed(masked, |b| b[need] = 2)),
         item("every shard has a name", changed(pack, |b| b.truncate(b.len() - 64))),
+    ]
+}
+
+fn removals() -> Vec<Value> {
+    let items: Vec<Vec<u8>> = removal_items().iter().map(|item| encode(item).unwrap()).collect();
+    let [condemn, empty, release, dropped] = items.as_slice() else { panic!("four items") };
+    let item = |law, bytes: Vec<u8>| wrong(law, "placement item", bytes);
+    // Condemn: type, at, count, two snapshots, count, two packs. Release: type, pack, count. Drop: type, count.
+    let (snapshots, packs, released, packs_dropped) = (13, 49, 21, 5);
+    vec![
+        item("removed snapshots ascend", changed(condemn, |b| b[snapshots] = 9)),
+        item(
+            "a snapshot is removed once",
+            changed(condemn, |b| b.copy_within(snapshots..snapshots + 16, 29)),
+        ),
+        item("condemned packs ascend", changed(condemn, |b| b[packs] = 9)),
+        item(
+            "at most 16384 snapshots are removed by one item",
+            changed(empty, |b| b[9..13].copy_from_slice(&[1, 0x40, 0, 0])),
+        ),
+        item(
+            "at most 32768 packs are condemned by one item",
+            changed(empty, |b| b[13..17].copy_from_slice(&[1, 0x80, 0, 0])),
+        ),
+        item("released snapshots ascend", changed(release, |b| b[released] = 9)),
+        item("a release is complete", changed(release, |b| b.truncate(b.len() - 1))),
+        item("dropped packs ascend", changed(dropped, |b| b[packs_dropped] = 9)),
+        item("a drop ends where it ends", changed(dropped, |b| b.push(0))),
     ]
 }
 

@@ -1,6 +1,7 @@
 //! Laws of the format.
 
 mod items;
+mod liveness;
 mod manifest;
 mod packs;
 mod sample;

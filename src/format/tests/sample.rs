@@ -48,6 +48,12 @@ impl Sample {
         (0..count).map(|_| make(self)).collect()
     }
 
+    fn ascending<T: Ord>(&mut self, id: impl Fn([u8; 16]) -> T) -> Vec<T> {
+        let mut ids = self.some(5, |s| id(s.array()));
+        ids.sort_unstable();
+        ids
+    }
+
     fn text(&mut self) -> String {
         self.some(20, |s| s.0.random_range('a'..='ž')).into_iter().collect()
     }
@@ -63,13 +69,13 @@ impl Sample {
     }
 
     pub(super) fn placement_item(&mut self) -> PlacementItem {
-        let kind = self.0.random_range(0..4);
+        let kind = self.0.random_range(0..7);
         self.placement_item_of(kind)
     }
 
     /// One that may stand behind the beginning of a chain.
     pub(super) fn later_placement_item(&mut self) -> PlacementItem {
-        let kind = self.0.random_range(1..4);
+        let kind = self.0.random_range(1..7);
         self.placement_item_of(kind)
     }
 
@@ -96,6 +102,16 @@ impl Sample {
                     expires: s.timestamp(),
                 }),
             }),
+            3 => PlacementItem::Condemn(Condemn {
+                at: self.timestamp(),
+                snapshots: self.ascending(SnapshotId::new),
+                packs: self.ascending(PackId::new),
+            }),
+            4 => PlacementItem::Release(Release {
+                pack: PackId::new(self.array()),
+                snapshots: self.ascending(SnapshotId::new),
+            }),
+            5 => PlacementItem::Drop(Dropped { packs: self.ascending(PackId::new) }),
             _ => PlacementItem::Needs(Needs {
                 snapshot: SnapshotId::new(self.array()),
                 packs: self.some(5, |s| PackId::new(s.array())),

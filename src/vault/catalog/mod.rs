@@ -21,6 +21,7 @@
 
 mod checksum;
 mod find;
+mod removals;
 mod tables;
 mod write;
 

@@ -12,7 +12,7 @@ use crate::vault::{VaultError, files};
 use super::checksum::Checksum;
 
 /// Goes up whenever a table changes: another version is rebuilt.
-const CATALOG_VERSION: u64 = 1;
+const CATALOG_VERSION: u64 = 2;
 /// Memory for the engine's pages.
 const CACHE_BYTES: usize = 16 * 1024 * 1024;
 
@@ -42,6 +42,15 @@ pub(super) const PROVIDERS: TableDefinition<'_, &[u8; 32], ()> = TableDefinition
 pub(super) const SNAPSHOTS: TableDefinition<'_, &[u8; 16], PlaceValue> = TableDefinition::new("snapshots");
 /// All records that say what a snapshot needs.
 pub(super) const NEEDS: TableDefinition<'_, (&[u8; 16], u16, u64, u32), ()> = TableDefinition::new("needs");
+/// Snapshots that were removed.
+pub(super) const REMOVED: TableDefinition<'_, &[u8; 16], ()> = TableDefinition::new("removed");
+/// (Pack, snapshot) → the snapshot no longer needs the pack.
+pub(super) const RELEASED: TableDefinition<'_, (&[u8; 16], &[u8; 16]), ()> = TableDefinition::new("released");
+/// (Chain, record, pack) → when the record condemned the pack.
+pub(super) const CONDEMNED: TableDefinition<'_, (u16, u64, &[u8; 16]), u64> =
+    TableDefinition::new("condemned");
+/// Packs whose blobs were deleted.
+pub(super) const DROPPED: TableDefinition<'_, &[u8; 16], ()> = TableDefinition::new("dropped");
 
 pub(super) type ChainValue = (u16, u64, u64, &'static [u8; 32]);
 pub(super) type PromiseKey = (&'static [u8; 16], u8, &'static [u8; 32], u16);
@@ -183,5 +192,9 @@ fn create_tables(transaction: &redb::WriteTransaction) -> Result<(), VaultError>
     transaction.open_table(PROVIDERS).map_err(VaultError::catalog)?;
     transaction.open_table(SNAPSHOTS).map_err(VaultError::catalog)?;
     transaction.open_table(NEEDS).map_err(VaultError::catalog)?;
+    transaction.open_table(REMOVED).map_err(VaultError::catalog)?;
+    transaction.open_table(RELEASED).map_err(VaultError::catalog)?;
+    transaction.open_table(CONDEMNED).map_err(VaultError::catalog)?;
+    transaction.open_table(DROPPED).map_err(VaultError::catalog)?;
     Ok(())
 }

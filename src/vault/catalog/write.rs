@@ -11,8 +11,8 @@ use crate::types::limits::CHAIN_COUNT_MAX;
 use crate::vault::VaultError;
 
 use super::tables::{
-    CHAIN_IDS, CHAINS, Catalog, NEEDS, PACK_ORDER, PACKS, PROMISES, PROVIDERS, RECORDS, REF_LISTS, SEGMENTS,
-    SNAPSHOTS, TREE_PAGES,
+    CHAIN_IDS, CHAINS, CONDEMNED, Catalog, DROPPED, NEEDS, PACK_ORDER, PACKS, PROMISES, PROVIDERS, RECORDS,
+    REF_LISTS, RELEASED, REMOVED, SEGMENTS, SNAPSHOTS, TREE_PAGES,
 };
 
 /// Bytes of records after which the catalog is synced: a crash makes it read so many again, and a little more.
@@ -128,8 +128,45 @@ impl CatalogWriter<'_> {
                     let key = (needs.snapshot.as_bytes(), chain, sequence, number);
                     needed.insert(key, ()).map_err(VaultError::catalog)?;
                 }
+                PlacementItem::Condemn(_) | PlacementItem::Release(_) | PlacementItem::Drop(_) => {
+                    self.add_removal(item, chain, sequence)?;
+                }
                 PlacementItem::Device(_) => {}
             }
+        }
+        Ok(())
+    }
+
+    fn add_removal(&self, item: &PlacementItem, chain: u16, sequence: u64) -> Result<(), VaultError> {
+        let write = &self.transaction;
+        match item {
+            PlacementItem::Condemn(condemn) => {
+                let mut removed = write.open_table(REMOVED).map_err(VaultError::catalog)?;
+                for snapshot in &condemn.snapshots {
+                    removed.insert(snapshot.as_bytes(), ()).map_err(VaultError::catalog)?;
+                }
+                let mut condemned = write.open_table(CONDEMNED).map_err(VaultError::catalog)?;
+                for pack in &condemn.packs {
+                    let key = (chain, sequence, pack.as_bytes());
+                    let before = condemned.get(key).map_err(VaultError::catalog)?.map(|at| at.value());
+                    let at = before.map_or(condemn.at.0, |before| before.max(condemn.at.0));
+                    condemned.insert(key, at).map_err(VaultError::catalog)?;
+                }
+            }
+            PlacementItem::Release(release) => {
+                let mut released = write.open_table(RELEASED).map_err(VaultError::catalog)?;
+                for snapshot in &release.snapshots {
+                    let key = (release.pack.as_bytes(), snapshot.as_bytes());
+                    released.insert(key, ()).map_err(VaultError::catalog)?;
+                }
+            }
+            PlacementItem::Drop(drop) => {
+                let mut dropped = write.open_table(DROPPED).map_err(VaultError::catalog)?;
+                for pack in &drop.packs {
+                    dropped.insert(pack.as_bytes(), ()).map_err(VaultError::catalog)?;
+                }
+            }
+            _ => {}
         }
         Ok(())
     }

@@ -1,0 +1,51 @@
+//! What of the vault is live (docs/format.md, "What is live"; invariant I12).
+
+use std::collections::BTreeSet;
+
+use crate::format::Removals;
+use crate::types::{DeviceId, PackId, SnapshotId};
+use crate::vault::{Vault, VaultError};
+
+impl Vault {
+    /// All that the chains of all devices say against snapshots and packs.
+    pub fn removals(&self) -> Result<Removals, VaultError> {
+        self.manifest.catalog.removals()
+    }
+
+    /// Packs that live snapshots need.
+    pub fn needed_packs(&self) -> Result<BTreeSet<PackId>, VaultError> {
+        let mut needed = BTreeSet::new();
+        for snapshot in self.snapshots_with_needs()? {
+            if !self.is_removed(&snapshot)? {
+                needed.extend(self.needs(&snapshot)?);
+            }
+        }
+        Ok(needed)
+    }
+
+    /// Packs that a new snapshot must not build on: condemned without being needed by a live one, or deleted
+    /// (invariant I2).
+    pub fn unusable_packs(&self) -> Result<BTreeSet<PackId>, VaultError> {
+        let removals = self.removals()?;
+        if removals.is_empty() {
+            return Ok(BTreeSet::new());
+        }
+        Ok(removals.unusable(&self.needed_packs()?))
+    }
+
+    /// True if the snapshot was removed.
+    pub fn is_removed(&self, snapshot: &SnapshotId) -> Result<bool, VaultError> {
+        self.manifest.catalog.is_removed(snapshot)
+    }
+
+    /// Snapshots of which anything says what they need. After a put that did not come to its end, the snapshot itself
+    /// may not be recorded.
+    pub fn snapshots_with_needs(&self) -> Result<BTreeSet<SnapshotId>, VaultError> {
+        self.manifest.catalog.snapshots_with_needs()
+    }
+
+    /// Packs that records of `device` from `first` on condemn.
+    pub fn condemned_from(&self, device: DeviceId, first: u64) -> Result<BTreeSet<PackId>, VaultError> {
+        self.manifest.catalog.condemned_from(device, first)
+    }
+}
