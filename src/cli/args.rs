@@ -9,6 +9,8 @@ use clap::{Args, Parser, Subcommand};
 use crate::cli::cat::CatArgs;
 use crate::cli::get::GetArgs;
 use crate::cli::ls::LsArgs;
+use crate::cli::prune::PruneArgs;
+use crate::cli::rm::RmArgs;
 
 /// Private backups on storage providers that nobody has to trust.
 ///
@@ -64,6 +66,10 @@ pub enum Command {
     Cat(CatArgs),
     /// List snapshots, or what is in one
     Ls(LsArgs),
+    /// Remove snapshots
+    Rm(RmArgs),
+    /// Let go of what no snapshot needs any more
+    Prune(PruneArgs),
     /// Rebuild the home from the key, on a new machine
     Recover(RecoverArgs),
     /// Show who is out there, and whom this vault trusts

@@ -46,6 +46,17 @@ impl From<ClientError> for CliError {
                 Exit::NoRelay,
                 "run it again: everything is stored, but a recovery would not find it yet".to_owned(),
             ),
+            ClientError::RelaysSilent => {
+                (Exit::NoRelay, "name the relays that this vault uses: --relay URL".to_owned())
+            }
+            ClientError::DeviceUnread { .. } => (
+                Exit::CannotRestore,
+                "nothing was deleted; try again when more providers and relays can be reached".to_owned(),
+            ),
+            ClientError::SeveralDevices { .. } => (
+                Exit::Usage,
+                "leave out --now: what is condemned is deleted by `blobdvm prune` after 7 days".to_owned(),
+            ),
             ClientError::File { source, .. } => (Exit::Failure, file_remedy(source).to_owned()),
             ClientError::Destination { .. } => (Exit::Usage, "name another path".to_owned()),
             ClientError::Pattern { .. } => {

@@ -9,7 +9,9 @@ use crate::cli::args::{Cli, Command};
 use crate::cli::context::Context;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
-use crate::cli::{cat, demo, get, init, ls, manifest, plain, providers, put, recover, relay, serve, signal};
+use crate::cli::{
+    cat, demo, get, init, ls, manifest, plain, providers, prune, put, recover, relay, rm, serve, signal,
+};
 
 /// How long work on blocking threads is waited for at the end.
 const RUNTIME_GRACE: Duration = Duration::from_millis(500);
@@ -60,6 +62,8 @@ async fn run_command(command: &Command, context: &Context) -> Result<Exit, CliEr
         Command::Get(args) => get::run(args, context).await,
         Command::Cat(args) => cat::run(args, context).await,
         Command::Ls(args) => ls::run(args, context),
+        Command::Rm(args) => rm::run(args, context).await,
+        Command::Prune(args) => prune::run(args, context).await,
         Command::Recover(args) => recover::run(args, context).await,
         Command::Demo(args) => demo::run(args, context).await,
         Command::Providers(args) => providers::run(args, context).await,

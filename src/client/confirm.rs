@@ -54,6 +54,10 @@ pub(crate) struct Promised {
 pub(crate) struct Confirmer {
     standard: Standard,
     verdicts: BTreeMap<PackId, bool>,
+    /// Packs that are condemned or deleted, once they were looked up.
+    unusable: Option<BTreeSet<PackId>>,
+    /// Nothing is there, whatever anybody says: all is stored anew.
+    trusts_nothing: bool,
     /// Packs that will probably be asked for together: those of an earlier snapshot of the same name.
     together: BTreeSet<PackId>,
     /// Promises that were heard or renewed in this run, to be recorded.
@@ -62,16 +66,25 @@ pub(crate) struct Confirmer {
 
 impl Confirmer {
     pub(crate) fn new(standard: Standard, together: BTreeSet<PackId>) -> Self {
-        Self { standard, verdicts: BTreeMap::new(), together, heard: Vec::new() }
+        let (verdicts, heard) = Default::default();
+        Self { standard, verdicts, unusable: None, trusts_nothing: false, together, heard }
     }
 
-    /// True if all `packs` are there at full spread, promised for long enough.
+    /// One to which nothing is there, so that everything is stored anew.
+    pub(crate) fn trusting_nothing(standard: Standard) -> Self {
+        Self { trusts_nothing: true, ..Self::new(standard, BTreeSet::new()) }
+    }
+
+    /// True if all `packs` are there at full spread, promised for long enough, and nobody has condemned them.
     pub(crate) async fn all_there(
         &mut self,
         packs: &[PackId],
         client: &Client,
         roster: &Roster,
     ) -> Result<bool, ClientError> {
+        if self.trusts_nothing {
+            return Ok(false);
+        }
         if packs.iter().any(|pack| !self.verdicts.contains_key(pack)) {
             let mut asked: BTreeSet<_> = packs.iter().copied().collect();
             if asked.iter().any(|pack| self.together.contains(pack)) {
@@ -96,7 +109,11 @@ impl Confirmer {
     ) -> Result<(), ClientError> {
         let mut schemes = BTreeMap::new();
         let mut promised: BTreeMap<ProviderId, Vec<(PackId, Promised)>> = BTreeMap::new();
-        for id in packs {
+        let unusable = match self.unusable.take() {
+            Some(unusable) => unusable,
+            None => client.vault.unusable_packs()?,
+        };
+        for id in packs.difference(&unusable) {
             let Some(entry) = client.vault.pack(id)? else { continue };
             let coding = &entry.pack.coding;
             schemes.insert(*id, coding.scheme);
@@ -133,6 +150,7 @@ impl Confirmer {
             let good = schemes.get(id).is_some_and(|scheme| self.standard.is_met(*scheme, distinct));
             self.verdicts.insert(*id, good);
         }
+        self.unusable = Some(unusable);
         Ok(())
     }
 }

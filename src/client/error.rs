@@ -7,7 +7,7 @@ use crate::crypt::CryptError;
 use crate::erasure::CodecError;
 use crate::format::FormatError;
 use crate::transport::TransportError;
-use crate::types::{PackId, ProviderId};
+use crate::types::{DeviceId, PackId, ProviderId};
 use crate::vault::VaultError;
 
 /// A failure of the client.
@@ -81,6 +81,23 @@ pub enum ClientError {
         relays: usize,
         /// Providers that answered.
         providers: usize,
+    },
+    /// No relay answered, so nobody knows what the vault's other devices have done.
+    #[error("no relay answered when it was asked for the heads of this vault's devices")]
+    RelaysSilent,
+    /// The newest records of a device could not be had, and nothing may be deleted without them (invariant I12).
+    #[error("device {} cannot be read up to its newest head: {why}", device.short())]
+    DeviceUnread {
+        /// The device.
+        device: DeviceId,
+        /// Why not.
+        why: String,
+    },
+    /// Nothing can be deleted at once where another device may rely on it.
+    #[error("this vault has {count} devices, and the others may rely on what would be deleted at once")]
+    SeveralDevices {
+        /// How many.
+        count: usize,
     },
     /// A local file or folder could not be read or written.
     #[error("{path:?}")]

@@ -7,14 +7,17 @@
 //! | [`placement`] | which provider gets which shard |
 //! | [`exchange`] | blobs to and from providers: windows, retries, receipts |
 //! | [`upload`] | packs out, every shard to a provider of its own; spares |
+//! | [`catch_up`] | what other devices have published since |
 //! | `confirm` | is a pack that is to be reused really there |
 //! | [`put`] | files into the vault |
 //! | [`get`] | files out of the vault |
 //! | `head` | the manifest out, and the head that leads to it |
+//! | [`prune`] | snapshots removed, and what nothing needs any more let go |
 //! | [`recover`] | a vault from its key |
 //! | [`monitor`], [`error`] | what watchers are told; what can go wrong |
 
 pub mod base;
+pub mod catch_up;
 mod confirm;
 pub mod directory;
 pub mod error;
@@ -23,12 +26,14 @@ pub mod get;
 mod head;
 pub mod monitor;
 pub mod placement;
+pub mod prune;
 pub mod put;
 pub mod recover;
 pub mod roster;
 pub mod upload;
 
 pub use base::Client;
+pub use catch_up::CaughtUp;
 pub use directory::{Directory, ProviderTerms};
 pub use error::{ClientError, Failure};
 pub use exchange::{Exchange, ExchangeError, ExchangeOptions, Receipt, StoreOptions};
@@ -38,6 +43,7 @@ pub use get::{
 };
 pub use monitor::{Monitor, Unwatched};
 pub use placement::Standing;
+pub use prune::{PruneOptions, PruneOutcome, RemoveOptions, RemoveOutcome};
 pub use put::{PutOptions, PutOutcome, Trouble, Troubles, WalkOptions, Why};
 pub use recover::RecoverOutcome;
 pub use roster::{Member, Roster};

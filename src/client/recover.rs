@@ -3,14 +3,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bytes::BytesMut;
 use futures_util::future::join_all;
 use nostr::RelayUrl;
 
 use crate::client::base::Client;
 use crate::client::error::{ClientError, Failure};
-use crate::client::get::fetch::Fetcher;
-use crate::client::head::{find, run};
+use crate::client::head::find;
 use crate::client::roster::Roster;
 use crate::format::Head;
 use crate::types::limits::{HEAD_LEN_CLASSES, HEAD_TRIAL_COUNT_MAX, LISTED_COUNT_MAX};
@@ -74,31 +72,8 @@ impl Client {
         Ok(outcome)
     }
 
-    /// Fetches and imports the chain that `head` leads to; returns how many records it has.
-    async fn bring_back(&self, head: &Head, failures: &mut Vec<Failure>) -> Result<u64, ClientError> {
-        let providers = head.providers.iter().copied().collect();
-        let enough =
-            head.runs.iter().map(|run| usize::from(run.pack.coding.scheme.need())).max().unwrap_or(0);
-        let roster = Roster::of(self, &providers, enough).await?;
-        let fetcher = Fetcher::new(&roster, BTreeSet::new(), self.exchange.clone(), self.monitor.clone());
-        let mut chain = BytesMut::new();
-        for run in &head.runs {
-            chain.extend_from_slice(&run::read(run, head, &fetcher).await?);
-        }
-        failures.extend(fetcher.failures());
-        self.vault.import_chain(head.device, &chain)?;
-        let end = self.vault.chain_end(head.device);
-        if end != Some(head.chain_end()) {
-            return Err(ClientError::Integrity {
-                what: format!("the manifest of device {}", head.device.short()),
-            });
-        }
-        self.vault.note_head(head)?;
-        Ok(head.last + 1)
-    }
-
     /// Heads that providers keep: the newest of each device.
-    async fn heads_at_providers(
+    pub(crate) async fn heads_at_providers(
         &self,
         named: &BTreeSet<ProviderId>,
         relays: usize,
@@ -142,13 +117,13 @@ impl Client {
         heads
     }
 
-    async fn head_in(&self, provider: ProviderId, hash: BlobHash, size: u64) -> Option<Head> {
+    pub(crate) async fn head_in(&self, provider: ProviderId, hash: BlobHash, size: u64) -> Option<Head> {
         let sealed = self.exchange.fetch(provider, hash, Some(size)).await.ok()?;
         find::open_sealed(&sealed, self.vault.keys()).ok()
     }
 
     /// Publishes heads to the relays that lost them or have older ones.
-    async fn publish_again(&self, heads: &[Head]) -> Result<(), ClientError> {
+    pub(crate) async fn publish_again(&self, heads: &[Head]) -> Result<(), ClientError> {
         let keys = self.vault.keys();
         for head in heads {
             let event =

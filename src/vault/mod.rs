@@ -22,6 +22,7 @@ mod lock;
 mod log;
 mod lookup;
 mod manifest;
+mod nameless;
 mod open_vault;
 mod opened;
 mod seen;

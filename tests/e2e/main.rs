@@ -10,6 +10,8 @@ mod memory;
 mod overwrite;
 mod promises;
 mod recovery;
+mod removal;
 mod restore;
 mod roundtrip;
 mod support;
+mod vault_net;

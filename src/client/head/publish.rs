@@ -26,11 +26,10 @@ use crate::vault::HeadRelation;
 const READ_BACK_PAUSE: Duration = Duration::from_millis(100);
 
 impl Client {
-    /// Looks for this device's head on the relays. A head that this home's chain does not lead to means that the home
-    /// is a copy, or was restored: then it goes on as a new device, never on the old chain (invariant I6).
-    pub(crate) async fn leave_a_foreign_chain(&mut self) -> Result<(), ClientError> {
-        let mut found = find::on_relays(&*self.carrier, self.vault.keys()).await?;
-        let Some(heads) = found.devices.remove(&self.vault.device()) else { return Ok(()) };
+    /// Compares this device's head on the relays with what the home knows. A head that this home's chain does not lead
+    /// to means that the home is a copy, or was restored: then it goes on as a new device, never on the old chain
+    /// (invariant I6).
+    pub(crate) fn leave_a_foreign_chain(&self, heads: &find::DeviceHeads) -> Result<(), ClientError> {
         for (relay, counter) in &heads.behind {
             let newest = heads.newest.counter;
             self.monitor.note(&format!("{relay} offers head {counter} of this device, older than {newest}"));

@@ -18,7 +18,7 @@ use crate::format::head::RunDepth;
 use crate::format::manifest::ManifestPack;
 use crate::format::runs::RunSpan;
 use crate::format::{Head, PackRef, Run, RunIndex, codec};
-use crate::types::{PackId, ProviderId, ShardIndex, Timestamp};
+use crate::types::{BlobHash, PackId, ProviderId, ShardIndex, Timestamp};
 
 /// Providers that a head or an index names by position.
 #[derive(Debug, Default)]
@@ -104,6 +104,17 @@ pub(crate) async fn read(run: &Run, head: &Head, fetcher: &Fetcher) -> Result<By
             Ok(records.freeze())
         }
     }
+}
+
+/// Names of all blobs of a run of `head`.
+pub(crate) async fn blobs(run: &Run, head: &Head, fetcher: &Fetcher) -> Result<Vec<BlobHash>, ClientError> {
+    let names = |pack: &PackRef| pack.coding.shards.iter().map(|shard| shard.hash).collect::<Vec<_>>();
+    let mut blobs = names(&run.pack);
+    if run.depth == RunDepth::Index {
+        let index = decode_index(&open(&run.pack, &head.providers, fetcher).await?)?;
+        blobs.extend(index.packs.iter().flat_map(names));
+    }
+    Ok(blobs)
 }
 
 async fn open(pack: &PackRef, providers: &[ProviderId], fetcher: &Fetcher) -> Result<Bytes, ClientError> {

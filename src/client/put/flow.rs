@@ -144,7 +144,7 @@ impl Client {
         options: &PutOptions,
         start: impl FnOnce() -> Result<Readings, ClientError>,
     ) -> Result<PutOutcome, ClientError> {
-        self.leave_a_foreign_chain().await?;
+        self.catch_up().await?;
         let now = self.env.now();
         let keep_for = if options.accept_short { KEEP_FOR_SHORT } else { KEEP_FOR };
         let standard = Standard::new(options.scheme, keep_for, now);

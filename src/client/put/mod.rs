@@ -25,5 +25,6 @@ mod trouble;
 mod walk;
 
 pub use flow::{PutOptions, PutOutcome};
+pub(crate) use store::SegmentStore;
 pub use trouble::{Trouble, Troubles, Why};
 pub use walk::WalkOptions;

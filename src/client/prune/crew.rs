@@ -1,0 +1,71 @@
+//! The providers that take what a removal or a prune has to record.
+
+use std::time::Duration;
+
+use crate::client::base::Client;
+use crate::client::catch_up::CaughtUp;
+use crate::client::confirm::Standard;
+use crate::client::error::ClientError;
+use crate::client::placement::Placement;
+use crate::client::roster::Roster;
+use crate::client::upload::Uploader;
+use crate::erasure::Scheme;
+use crate::format::Head;
+
+/// What is asked of providers, if enough of them offer it.
+const KEEP_FOR: Duration = Duration::from_secs(30 * 86_400);
+/// What is asked where the vault has been put at providers that promise less.
+const KEEP_FOR_SHORT: Duration = Duration::from_secs(12 * 3_600);
+/// The spread of a vault that has no head yet.
+const SPREAD_DEFAULT: u8 = 3;
+
+/// The providers that answered, and the way to store at them.
+pub(super) struct Crew {
+    pub(super) roster: Roster,
+    pub(super) uploader: Uploader,
+    pub(super) standard: Standard,
+}
+
+impl Client {
+    /// Finds all providers that answer, and plans for the spread that this vault's manifest has, or for as many as
+    /// there are: what is let go must not wait for a provider that never comes back. The next put brings the manifest
+    /// to its full spread again.
+    ///
+    /// # Errors
+    /// [`ClientError::TooFewProviders`] if fewer than two answer, or fewer than `spread_min`.
+    pub(super) async fn crew(&self, spread_min: u8, caught: &CaughtUp) -> Result<Crew, ClientError> {
+        let roster = Roster::discover(self, usize::MAX).await?;
+        let usual = spread_of(caught).max(spread_min);
+        let least = spread_min.max(usual.min(2));
+        let now = self.env.now();
+        for keep_for in [KEEP_FOR, KEEP_FOR_SHORT] {
+            let mut candidates = roster.candidates();
+            candidates.retain(|candidate| {
+                roster.members.get(&candidate.provider).is_some_and(|it| it.terms.retention >= keep_for)
+            });
+            let spread = usual.min(u8::try_from(candidates.len()).unwrap_or(u8::MAX));
+            if spread < least {
+                continue;
+            }
+            let Some(placement) = Placement::plan(candidates, usize::from(spread)) else { continue };
+            if spread < usual {
+                self.monitor.note(&format!(
+                    "the record of it is kept at {spread} providers instead of {usual}, until the next put"
+                ));
+            }
+            let scheme = Scheme::for_spread(spread).expect("a spread is at least 1");
+            let standard = Standard::new(scheme, keep_for, now);
+            let uploader =
+                Uploader::new(placement, standard.keep_until, self.exchange.clone(), self.monitor.clone());
+            return Ok(Crew { roster, uploader, standard });
+        }
+        let (have, wanted) = (roster.members.len(), usize::from(least));
+        Err(ClientError::TooFewProviders { have, wanted, failures: roster.failures })
+    }
+}
+
+/// The widest spread that a device's manifest has.
+fn spread_of(caught: &CaughtUp) -> u8 {
+    let last_run = |head: &Head| head.runs.last().map(|run| run.pack.coding.scheme.total());
+    caught.heads.values().filter_map(last_run).max().unwrap_or(SPREAD_DEFAULT)
+}
