@@ -11,6 +11,8 @@ mod overwrite;
 mod promises;
 mod recovery;
 mod removal;
+mod removal_cli;
+mod removal_crash;
 mod restore;
 mod roundtrip;
 mod support;

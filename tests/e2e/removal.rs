@@ -1,5 +1,7 @@
 //! What is removed goes in the end, and what is left comes back whole, whenever the machine dies.
 
+use std::collections::BTreeSet;
+
 use blobdvm::client::{ClientError, PruneOptions, RemoveOptions};
 
 use crate::vault_net::{VaultNet, put, remove};
@@ -59,10 +61,14 @@ async fn a_second_device_that_named_a_condemned_pack_keeps_its_data() {
     let world = VaultNet::start().await;
     let one = world.put("a", "one", &[SHARED]).await;
     world.recover("b", "a").await;
-    // The other device has not heard of the removal when it decides: as if both happened at once.
+    // Neither has heard of what the other one does when it decides.
+    let mut remover = world.client("a").await;
+    let caught = remover.catch_up().await.unwrap();
     let other = world.put("b", "other", &[SHARED, ALONE]).await;
-    world.client("a").await.vault.update_settings(|_| ()).unwrap();
-    world.remove("a", one).await.unwrap();
+    let ids = BTreeSet::from([one]);
+    let removed = remover.remove(&ids, RemoveOptions::default(), &caught).await.unwrap();
+    assert_eq!(removed.packs, 1);
+    drop(remover);
     world.advance_days(8);
     let pruned = world.prune("a").await;
     assert_eq!((pruned.due_packs, pruned.deleted_blobs), (0, 0));
