@@ -107,7 +107,7 @@ impl VaultNet {
         for file in fs::read_dir(&put).unwrap() {
             let file = file.unwrap();
             let restored = fs::read(out.join(name).join(file.file_name())).unwrap();
-            assert!(restored == fs::read(file.path()).unwrap(), "{name}: {:?}", file.file_name());
+            assert!(restored == fs::read(file.path()).unwrap(), "{name}: {}", file.path().display());
             count += 1;
         }
         assert_eq!(snapshot.files, count);

@@ -93,7 +93,9 @@ impl Client {
         self.vault.set_nameless_blobs(&first_seen)?;
         let mut at: BTreeMap<ProviderId, Vec<(BlobHash, u64)>> = BTreeMap::new();
         for (hash, (providers, len)) in due {
-            providers.iter().for_each(|provider| at.entry(*provider).or_default().push((hash, len)));
+            for provider in providers {
+                at.entry(provider).or_default().push((hash, len));
+            }
         }
         let deletes = at.into_iter().map(|(provider, blobs)| async move {
             let hashes: Vec<_> = blobs.iter().map(|(hash, _)| *hash).collect();
