@@ -39,22 +39,26 @@ impl Manifest {
                 _ => None,
             })
         };
-        let mut segments = places.into_iter().map(read).collect::<Result<Vec<Segment>, _>>()?;
-        if segments.len() > 1 {
-            let is_dropped = |segment: &Segment| {
-                segment
-                    .pieces
-                    .iter()
-                    .map(|piece| self.catalog.is_dropped(&piece.pack))
-                    .find(|is| !matches!(is, Ok(false)))
-            };
-            let dropped = segments.iter().map(|segment| is_dropped(segment).unwrap_or(Ok(false)));
-            let dropped = dropped.collect::<Result<Vec<_>, VaultError>>()?;
-            let mut sorted: Vec<_> = dropped.into_iter().zip(segments).collect();
-            sorted.sort_by_key(|(is_dropped, _)| *is_dropped);
-            segments = sorted.into_iter().map(|(_, segment)| segment).collect();
+        let segments = places.into_iter().map(read).collect::<Result<Vec<Segment>, _>>()?;
+        if segments.len() < 2 {
+            return Ok(segments);
         }
-        Ok(segments)
+        let (mut there, mut gone) = (Vec::new(), Vec::new());
+        for segment in segments {
+            if self.is_gone(&segment)? { gone.push(segment) } else { there.push(segment) }
+        }
+        there.append(&mut gone);
+        Ok(there)
+    }
+
+    /// True if a part of the sealed segment was deleted at the providers.
+    fn is_gone(&self, segment: &Segment) -> Result<bool, VaultError> {
+        for piece in &segment.pieces {
+            if self.catalog.is_dropped(&piece.pack)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// True if there is a record of the segment.

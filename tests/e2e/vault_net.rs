@@ -100,7 +100,7 @@ impl VaultNet {
         let out = self.net.path().join("out");
         let _ = fs::remove_dir_all(&out);
         let destination = Destination::Path(out.clone());
-        let options = GetOptions { paths: Vec::new(), destination, preferred: BTreeSet::new() };
+        let options = GetOptions::all_to(destination);
         client.get(&snapshot, &options).await.unwrap();
         let put = self.net.path().join("in").join(name);
         let mut count = 0;
@@ -161,9 +161,7 @@ impl VaultNet {
 
 pub(crate) async fn put(client: &mut Client, folder: PathBuf) -> Result<SnapshotId, ClientError> {
     let scheme = Scheme::new(2, 3).unwrap();
-    let (providers, host) = (BTreeSet::new(), "here".to_owned());
-    let options = PutOptions { scheme, providers, accept_short: false, name: None, host };
-    client.put(&[folder], &options).await.map(|outcome| outcome.snapshot)
+    client.put(&[folder], &PutOptions::new(scheme)).await.map(|outcome| outcome.snapshot)
 }
 
 pub(crate) async fn remove(

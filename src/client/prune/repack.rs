@@ -115,14 +115,9 @@ impl Client {
         tags: &BTreeSet<Tag>,
         crew: &Crew,
     ) -> Result<BTreeMap<Tag, BTreeSet<PackId>>, ClientError> {
-        let mut sources = BTreeSet::new();
-        for tag in tags {
-            let segments = self.vault.segments(tag)?;
-            sources.extend(segments.iter().flat_map(|segment| &segment.pieces).map(|piece| piece.pack));
-        }
-        let sources: Vec<_> = sources.into_iter().collect();
-        let mut decoded =
-            Decoded { fetcher: self.fetcher(&sources, BTreeSet::new()).await?, kept: VecDeque::new() };
+        let (exchange, monitor) = (self.exchange.clone(), self.monitor.clone());
+        let fetcher = Fetcher::new(&crew.roster, BTreeSet::new(), exchange, monitor);
+        let mut decoded = Decoded { fetcher, kept: VecDeque::new() };
         let confirmer = Confirmer::trusting_nothing(crew.standard);
         let mut store = SegmentStore::new(scheme, crew.uploader.clone(), confirmer);
         for tag in tags {
