@@ -15,7 +15,7 @@ const ALONE: (u64, usize) = (2, 50_000);
 /// More steps than any operation here takes.
 const STEPS_MAX: usize = 400;
 /// Fewer steps than any takes: questions to three providers, a manifest pack, a head and its copies.
-const STEPS_MIN: usize = 20;
+const STEPS_MIN: usize = 10;
 
 /// Two snapshots that share data, one of them to be removed.
 struct Stage {
