@@ -119,13 +119,14 @@ impl Manifest {
     /// The packs that a snapshot needs: the union of all that is recorded, without those that it was released from.
     pub(crate) fn needs(&self, snapshot: &SnapshotId) -> Result<BTreeSet<PackId>, VaultError> {
         let mut packs = BTreeSet::new();
+        let may_be_released = self.catalog.has_releases()?;
         for place in self.catalog.needs(snapshot)? {
             let named = self.placement_at(place, |item| match item {
                 PlacementItem::Needs(needs) if needs.snapshot == *snapshot => Some(needs.packs.clone()),
                 _ => None,
             })?;
             for pack in named {
-                if !self.catalog.is_released(&pack, snapshot)? {
+                if !may_be_released || !self.catalog.is_released(&pack, snapshot)? {
                     packs.insert(pack);
                 }
             }

@@ -44,6 +44,11 @@ impl Catalog {
         rows.map(|row| Ok(SnapshotId::new(*row.map_err(VaultError::catalog)?.0.value()))).collect()
     }
 
+    /// True if any snapshot was ever released from a pack.
+    pub(crate) fn has_releases(&self) -> Result<bool, VaultError> {
+        Ok(self.table(RELEASED)?.first().map_err(VaultError::catalog)?.is_some())
+    }
+
     /// True if the snapshot, which has the pack among its needs, was released from it.
     pub(crate) fn is_released(&self, pack: &PackId, snapshot: &SnapshotId) -> Result<bool, VaultError> {
         let key = (pack.as_bytes(), snapshot.as_bytes());
