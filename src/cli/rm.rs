@@ -106,7 +106,7 @@ fn report(outcome: &RemoveOutcome, args: &RmArgs, context: &Context) {
         out.say(format_args!("would remove {snapshots}, and let go of {packs} ({bytes} at the providers)"));
         return;
     }
-    out.say(format_args!("removed {snapshots}; no other snapshot needs {packs} of them ({bytes})"));
+    out.say(format_args!("removed {snapshots}; {packs} ({bytes} at the providers) needed by no other"));
     for failure in &outcome.failures {
         out.warn(format_args!("provider {}: {}", npub(&failure.provider), failure.why));
     }

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::support::{World, stderr, text};
+use crate::support::{World, start, stderr, text};
 
 #[test]
 fn rm_and_prune_say_what_goes_and_when() {
@@ -61,4 +61,29 @@ fn deleting_at_once_is_refused_where_another_device_may_rely_on_it() {
     assert!(said.status.success(), "{}", stderr(&said));
     let said = String::from_utf8(said.stdout).unwrap();
     assert!(said.contains("removed 1 snapshot") && said.contains("7 days"), "{said}");
+}
+
+#[test]
+fn a_prune_reads_heads_that_relays_have_lost_at_the_providers_and_publishes_them_again() {
+    let mut world = World::start(3);
+    world.json(&["put", text(&world.file("a.bin", 30_000, 1))]);
+    let key = world.path("home/key");
+    assert!(world.run_in("second", &["recover", "--key-file", text(&key)]).status.success());
+    assert!(world.run_in("second", &["put", text(&world.file("b.bin", 10_000, 2))]).status.success());
+    world.json(&["prune"]);
+
+    let store = world.path("relay-2");
+    let (relay, hello) = start(&["--json", "relay", "--listen", "127.0.0.1:0", "--store", text(&store)]);
+    (0..3).for_each(|index| world.kill(index));
+    hello["url"].as_str().unwrap().clone_into(&mut world.relay);
+    let blind = world.run(&["--timeout", "3s", "prune"]);
+    assert_eq!(blind.status.code(), Some(5), "{}", stderr(&blind));
+    assert!(stderr(&blind).contains("nothing was deleted"), "{}", stderr(&blind));
+    (0..3).for_each(|index| world.revive(index));
+    world.json(&["prune"]);
+    assert!(world.run_in("third", &["recover", "--key-file", text(&key)]).status.success());
+    let rows = world.run_in("third", &["--json", "ls"]);
+    let rows = String::from_utf8(rows.stdout).unwrap();
+    assert!(rows.contains("a.bin") && rows.contains("b.bin"), "{rows}");
+    drop(relay);
 }

@@ -89,6 +89,28 @@ async fn a_removal_may_be_cut_off_at_any_step() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_removal_counts_from_when_others_could_hear_of_it() {
+    let stage = Stage::set().await;
+    let world = &stage.world;
+    for at in 1..STEPS_MAX {
+        let (mut client, reached) = world.client_until("a", at).await;
+        let removal = remove(&mut client, stage.gone, RemoveOptions::default());
+        assert!(!finished(removal, reached).await, "it was recorded before it was published");
+        if client.vault.is_removed(&stage.gone).unwrap() {
+            break;
+        }
+    }
+    world.advance_days(8);
+    let first = world.prune("a").await;
+    assert_eq!((first.due_packs, first.waiting, first.deleted_blobs), (0, 1, 0));
+    world.advance_days(6);
+    assert_eq!(world.prune("a").await.waiting, 1);
+    world.advance_days(2);
+    assert_eq!(world.prune("a").await.due_packs, 1);
+    world.restores("a", "left").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_removal_at_once_may_be_cut_off_at_any_step() {
     for at in 1..STEPS_MAX {
         let stage = Stage::set().await;
