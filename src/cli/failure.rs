@@ -30,6 +30,13 @@ impl From<ClientError> for CliError {
                 "try again when more providers can be reached; `blobdvm providers` shows who answers"
                     .to_owned(),
             ),
+            ClientError::Incomplete { source, .. } => (
+                match **source {
+                    ClientError::TooFewShards { .. } => Exit::CannotRestore,
+                    _ => Exit::Integrity,
+                },
+                "everything else was restored; run it again when more providers can be reached".to_owned(),
+            ),
             ClientError::Integrity { .. } | ClientError::Crypt(_) | ClientError::Codec(_) => (
                 Exit::Integrity,
                 "nothing was written under that name; check with `blobdvm manifest verify`".to_owned(),
@@ -154,7 +161,11 @@ fn file_remedy(source: &io::Error) -> &'static str {
 
 /// The error, and who failed and why, as far as that is known.
 fn with_failures(error: &ClientError) -> String {
-    let failures: &[Failure] = match error {
+    let innermost = match error {
+        ClientError::Incomplete { source, .. } => source,
+        other => other,
+    };
+    let failures: &[Failure] = match innermost {
         ClientError::TooFewProviders { failures, .. }
         | ClientError::SpreadNotReached { failures, .. }
         | ClientError::TooFewShards { failures, .. } => failures,

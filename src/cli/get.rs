@@ -13,7 +13,7 @@ use crate::cli::names::{count, npub, provider};
 use crate::cli::output::Output;
 use crate::cli::printable::{JsonPath, path_text};
 use crate::client::{
-    Action, Destination, Failure, GetOptions, GetOutcome, NotRestored, Overwrite, Plan, Withheld,
+    Action, ClientError, Destination, Failure, GetOptions, GetOutcome, NotRestored, Overwrite, Plan, Withheld,
 };
 use crate::format::EntryKind;
 
@@ -62,6 +62,7 @@ struct Report {
     unchanged: u64,
     kept: u64,
     verified: bool,
+    lost: Vec<JsonPath>,
     not_restored: Vec<Missing>,
     blamed: Vec<Blamed>,
 }
@@ -128,8 +129,18 @@ pub async fn run(args: &GetArgs, context: &Context) -> Result<Exit, CliError> {
     let (client, progress) = context.client(vault, "get").await?;
     let outcome = client.get(&snapshot, &options).await;
     progress.finish();
-    report(&outcome?, args.verify, &context.output);
-    Ok(Exit::Ok)
+    match outcome {
+        Ok(outcome) => {
+            report(&outcome, args.verify, &context.output);
+            Ok(Exit::Ok)
+        }
+        Err(error) => {
+            if let ClientError::Incomplete { outcome, .. } = &error {
+                report(outcome, args.verify, &context.output);
+            }
+            Err(error.into())
+        }
+    }
 }
 
 fn options(args: &GetArgs) -> Result<GetOptions, CliError> {
@@ -153,7 +164,8 @@ fn report(outcome: &GetOutcome, is_comparison: bool, out: &Output) {
         bytes: outcome.bytes,
         unchanged: outcome.unchanged,
         kept: outcome.kept,
-        verified: true,
+        verified: outcome.lost.is_empty(),
+        lost: outcome.lost.iter().map(|path| JsonPath::from(path.as_path())).collect(),
         not_restored: outcome.not_restored.iter().map(Missing::from).collect(),
         blamed: outcome.failures.iter().map(Blamed::from).collect(),
     });
@@ -164,6 +176,9 @@ fn report(outcome: &GetOutcome, is_comparison: bool, out: &Output) {
     for failure in &outcome.failures {
         let pack = failure.pack.map_or_else(String::new, |pack| format!(", pack {}", pack.short()));
         out.say(format_args!("made up for provider {}{pack}: {}", npub(&failure.provider), failure.why));
+    }
+    for path in &outcome.lost {
+        out.say(format_args!("lost: {}", path_text(path)));
     }
     for one in &outcome.not_restored {
         let (times, example) = (one.count, path_text(&one.example));

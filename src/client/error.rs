@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::client::exchange::ExchangeError;
+use crate::client::get::GetOutcome;
 use crate::crypt::CryptError;
 use crate::erasure::CodecError;
 use crate::format::FormatError;
@@ -47,6 +48,14 @@ pub enum ClientError {
         need: usize,
         /// Who failed, and why.
         failures: Vec<Failure>,
+    },
+    /// Some files cannot be restored; the others were.
+    #[error("{} of {} files cannot be restored", outcome.lost.len(), outcome.lost.len() as u64 + outcome.files)]
+    Incomplete {
+        /// What was done all the same.
+        outcome: Box<GetOutcome>,
+        /// Why the first of them cannot.
+        source: Box<ClientError>,
     },
     /// What was restored differs from what was recorded.
     #[error("{what} differs from its recorded length or SHA-256")]
@@ -152,6 +161,21 @@ pub enum ClientError {
     /// Shards do not fit together.
     #[error(transparent)]
     Codec(#[from] CodecError),
+}
+
+impl ClientError {
+    /// True if a file, or the pack that it lies in, is lost or not what was recorded: that says nothing about others.
+    pub(crate) fn is_loss(&self) -> bool {
+        matches!(
+            self,
+            Self::TooFewShards { .. }
+                | Self::Integrity { .. }
+                | Self::Dangling { .. }
+                | Self::Format(_)
+                | Self::Crypt(_)
+                | Self::Codec(_)
+        )
+    }
 }
 
 /// One provider's failure: not the operation's, as long as others make up for it.

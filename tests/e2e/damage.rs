@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use crate::support::{World, text};
+use crate::support::{World, stderr, text};
 
 #[test]
 fn each_corrupt_provider_is_blamed_in_every_read_set() {
@@ -53,6 +53,39 @@ fn two_corrupt_providers_of_three_are_an_error_and_no_file() {
     assert_eq!(got.status.code(), Some(5));
     assert!(!out.exists());
     assert_eq!(crate::support::files(&world.path("out")), Vec::<std::path::PathBuf>::new());
+}
+
+#[test]
+fn files_whose_shards_are_left_come_back_though_others_are_lost() {
+    let mut world = World::start(3);
+    for index in 0..6 {
+        world.file(&format!("tree/{index}.bin"), 1_500_000, index);
+    }
+    world.json(&["put", text(&world.path("tree"))]);
+    // One provider is gone, and of another one the largest blob: the pack that it belongs to is lost.
+    world.kill(0);
+    let blobs = world.blobs(1);
+    fs::remove_file(blobs.iter().max_by_key(|path| fs::metadata(path).unwrap().len()).unwrap()).unwrap();
+    let out = world.path("out");
+    for (more, written) in [(&["--verify"][..], false), (&[], true)] {
+        let args = [&["--json", "--timeout", "5s", "get", "tree", "-o", text(&out)], more].concat();
+        let got = world.run(&args);
+        assert_eq!(got.status.code(), Some(5), "{}", stderr(&got));
+        assert_eq!(stderr(&got).lines().count(), 2, "{}", stderr(&got));
+        assert!(stderr(&got).contains("1 of 2 shards"), "{}", stderr(&got));
+        let report: serde_json::Value = serde_json::from_slice(&got.stdout).unwrap();
+        let lost = report["lost"].as_array().unwrap();
+        assert!((1..=3).contains(&lost.len()), "{report}");
+        assert_eq!(report["files"].as_u64().unwrap() + lost.len() as u64, 6, "{report}");
+        for index in 0..6 {
+            let name = format!("tree/{index}.bin");
+            let is_lost = lost.iter().any(|row| row["path"] == name.as_str());
+            assert_eq!(out.join(&name).exists(), written && !is_lost);
+            if written && !is_lost {
+                assert!(fs::read(out.join(&name)).unwrap() == fs::read(world.path(&name)).unwrap());
+            }
+        }
+    }
 }
 
 /// Flips a bit in the middle of every blob of a provider; returns what was there.

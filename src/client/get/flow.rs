@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::client::base::Client;
 use crate::client::error::ClientError;
@@ -39,7 +39,42 @@ impl Client {
             }
             Destination::Nowhere => compare(&files, io::sink, &mut segments, &self.vault).await,
         };
-        Ok(GetOutcome { failures: fetcher.failures(), ..done? })
+        let (outcome, losses) = done?;
+        losses.into_result(GetOutcome { failures: fetcher.failures(), ..outcome })
+    }
+}
+
+/// Files that cannot be restored. The others are, and an error tells at the end.
+#[derive(Default)]
+struct Losses {
+    paths: Vec<PathBuf>,
+    first: Option<ClientError>,
+}
+
+impl Losses {
+    /// Passes on what does not concern the file at `path` alone.
+    fn note(&mut self, path: &Path, done: Result<(), ClientError>) -> Result<bool, ClientError> {
+        match done {
+            Ok(()) => Ok(true),
+            Err(error) if error.is_loss() => {
+                tracing::info!(%error, "a file cannot be restored");
+                self.paths.push(path.to_owned());
+                self.first.get_or_insert(error);
+                Ok(false)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn into_result(self, outcome: GetOutcome) -> Result<GetOutcome, ClientError> {
+        match self.first {
+            None => Ok(outcome),
+            Some(error) if outcome.files == 0 => Err(error),
+            Some(error) => {
+                let outcome = Box::new(GetOutcome { lost: self.paths, ..outcome });
+                Err(ClientError::Incomplete { outcome, source: Box::new(error) })
+            }
+        }
     }
 }
 
@@ -82,16 +117,28 @@ async fn compare<S: Sink>(
     mut sink: impl FnMut() -> S,
     segments: &mut Segments<'_>,
     vault: &Vault,
-) -> Result<GetOutcome, ClientError> {
-    let mut outcome = GetOutcome::default();
+) -> Result<(GetOutcome, Losses), ClientError> {
+    let (mut outcome, mut losses) = (GetOutcome::default(), Losses::default());
     for (step, file) in files {
-        let mut checked = Checked::new(sink());
-        let taken = checked.take(&spans(file, &(0..file.len), vault)?, segments).await;
-        outcome.bytes += taken.map_err(stream_failed)?;
-        outcome.files += 1;
-        checked.finish(file, &step.path)?;
+        let done = compare_file(file, &step.path, sink(), segments, vault).await;
+        if losses.note(&step.path, done)? {
+            outcome.files += 1;
+            outcome.bytes += file.len;
+        }
     }
-    Ok(outcome)
+    Ok((outcome, losses))
+}
+
+async fn compare_file(
+    file: &File,
+    path: &Path,
+    sink: impl Sink,
+    segments: &mut Segments<'_>,
+    vault: &Vault,
+) -> Result<(), ClientError> {
+    let mut checked = Checked::new(sink);
+    checked.take(&spans(file, &(0..file.len), vault)?, segments).await.map_err(stream_failed)?;
+    checked.finish(file, path).map(drop)
 }
 
 async fn restore(
@@ -101,7 +148,7 @@ async fn restore(
     options: &GetOptions,
     segments: &mut Segments<'_>,
     vault: &Vault,
-) -> Result<GetOutcome, ClientError> {
+) -> Result<(GetOutcome, Losses), ClientError> {
     let mut restorer = Restorer::new(options.overwrite);
     make_folder_for(plan, destination)?;
     for step in &plan.steps {
@@ -116,7 +163,7 @@ async fn restore(
     for step in plan.steps.iter().rev().filter(|step| matches!(step.entry.kind, EntryKind::Dir { .. })) {
         restorer.finish_folder(step);
     }
-    done.and_then(|()| restorer.into_outcome())
+    done.and_then(|losses| Ok((restorer.into_outcome()?, losses)))
 }
 
 async fn fill(
@@ -125,16 +172,18 @@ async fn fill(
     restorer: &mut Restorer,
     segments: &mut Segments<'_>,
     vault: &Vault,
-) -> Result<(), ClientError> {
+) -> Result<Losses, ClientError> {
     for step in &plan.steps {
         if matches!(step.action, Action::Make | Action::Replace) {
             restorer.make_node(step)?;
         }
     }
+    let mut losses = Losses::default();
     for (step, file) in files {
-        restorer.make_file(file, step, segments, vault).await?;
+        let done = restorer.make_file(file, step, segments, vault).await;
+        losses.note(&step.path, done)?;
     }
-    Ok(())
+    Ok(losses)
 }
 
 /// Makes the folder that everything goes into: the destination, or for a single file the one above it.

@@ -55,6 +55,8 @@ pub struct GetOutcome {
     pub kept: u64,
     /// What is recorded and could not be restored here, by kind.
     pub not_restored: Vec<NotRestored>,
+    /// Files that cannot be restored, because too few of their shards are left or something does not authenticate.
+    pub lost: Vec<PathBuf>,
     /// Providers that failed; others made up for them.
     pub failures: Vec<Failure>,
 }

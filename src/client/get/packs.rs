@@ -1,11 +1,11 @@
 //! Packs in the order in which their segments are wanted, several of them on their way at a time.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use tokio::task::{JoinHandle, spawn_blocking};
 
-use crate::client::error::ClientError;
+use crate::client::error::{ClientError, Failure};
 use crate::client::get::demand::{Demand, pack_entry};
 use crate::client::get::fetch::{Fetcher, Holder};
 use crate::format::{Pack, PackBytes, Piece};
@@ -25,6 +25,16 @@ pub(crate) struct PackStream {
     bytes_on_the_way: u64,
     /// Decoded, most recently wanted last.
     kept: VecDeque<(PackId, PackBytes)>,
+    /// Packs that could not be had: nobody is asked for them again.
+    lost: BTreeMap<PackId, Loss>,
+}
+
+/// Why a pack could not be had.
+#[derive(Clone)]
+struct Loss {
+    have: usize,
+    need: usize,
+    failures: Vec<Failure>,
 }
 
 /// A fetch that ends when it is dropped.
@@ -48,32 +58,59 @@ impl Fetch {
 impl PackStream {
     /// Starts with what will be wanted.
     pub(crate) fn new(demand: Demand, fetcher: Fetcher) -> Self {
-        let (on_the_way, bytes_on_the_way, kept) = Default::default();
-        Self { fetcher, demand, on_the_way, bytes_on_the_way, kept }
+        let (on_the_way, bytes_on_the_way, kept, lost) = Default::default();
+        Self { fetcher, demand, on_the_way, bytes_on_the_way, kept, lost }
     }
 
     /// Bytes of a pack, with those of `piece` among them.
     pub(crate) async fn get(&mut self, piece: &Piece, vault: &Vault) -> Result<PackBytes, ClientError> {
         self.demand.include(piece, vault)?;
         self.fill(vault)?;
-        let is_it = |(pack, bytes): &&(PackId, PackBytes)| *pack == piece.pack && bytes.has(piece);
-        if let Some((_, bytes)) = self.kept.iter().find(is_it) {
-            return Ok(bytes.clone());
+        if let Some(bytes) = self.kept(piece)? {
+            return Ok(bytes);
         }
         while self.is_upcoming(&piece.pack) {
             let Some((pack, fetch)) = self.on_the_way.pop_front() else { break };
             self.bytes_on_the_way -= fetch.bytes;
-            let bytes = fetch.done().await?;
-            self.keep(pack, bytes.clone());
+            let done = fetch.done().await;
+            self.take_in(pack, done)?;
             self.fill(vault)?;
-            if pack == piece.pack && bytes.has(piece) {
-                return Ok(bytes);
+            if pack == piece.pack {
+                break;
             }
         }
+        if let Some(bytes) = self.kept(piece)? {
+            return Ok(bytes);
+        }
         // Wanted again after it was let go, or not foreseen.
-        let bytes = self.start(piece.pack, vault)?.done().await?;
-        self.keep(piece.pack, bytes.clone());
-        Ok(bytes)
+        let done = self.start(piece.pack, vault)?.done().await;
+        self.take_in(piece.pack, done)?;
+        self.kept(piece)?
+            .ok_or_else(|| ClientError::Dangling { what: format!("pack {}", piece.pack.short()) })
+    }
+
+    /// The pack with these bytes, if it was kept.
+    ///
+    /// # Errors
+    /// It is lost.
+    fn kept(&self, piece: &Piece) -> Result<Option<PackBytes>, ClientError> {
+        if let Some(Loss { have, need, failures }) = self.lost.get(&piece.pack).cloned() {
+            return Err(ClientError::TooFewShards { pack: piece.pack, have, need, failures });
+        }
+        let is_it = |(pack, bytes): &&(PackId, PackBytes)| *pack == piece.pack && bytes.has(piece);
+        Ok(self.kept.iter().find(is_it).map(|(_, bytes)| bytes.clone()))
+    }
+
+    /// Keeps a pack that has come, or why it has not.
+    fn take_in(&mut self, pack: PackId, done: Result<PackBytes, ClientError>) -> Result<(), ClientError> {
+        match done {
+            Ok(bytes) => self.keep(pack, bytes),
+            Err(ClientError::TooFewShards { have, need, failures, .. }) => {
+                self.lost.insert(pack, Loss { have, need, failures });
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(())
     }
 
     fn is_upcoming(&self, pack: &PackId) -> bool {
