@@ -159,9 +159,15 @@ impl Restorer {
             WriteError::Sink(source) => failed(source),
         })?;
         let part = checked.finish(file, &step.path)?;
-        part.as_file().set_len(file.len).map_err(failed)?;
-        self.metadata.give(part.path(), &step.entry, &step.path);
-        self.durable.take(part.as_file()).map_err(failed)?;
+        if file.holes.is_empty() {
+            self.metadata.give(part.path(), &step.entry, &step.path);
+            self.durable.take(part.as_file()).map_err(failed)?;
+        } else {
+            // Synced at once: after a crash it could have its length without its bytes, and look unchanged.
+            part.as_file().set_len(file.len).map_err(failed)?;
+            self.metadata.give(part.path(), &step.entry, &step.path);
+            part.as_file().sync_all().map_err(failed)?;
+        }
         self.name(part, step)?;
         self.outcome.files += 1;
         self.outcome.bytes += file.len;
