@@ -204,7 +204,7 @@ async fn replaced_heads_and_manifest_packs_go_after_a_month() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_mostly_dead_pack_is_stored_anew_and_its_space_comes_back() {
-    let world = VaultNet::start().await;
+    let mut world = VaultNet::start().await;
     let all = world.put("a", "all", &[(1, 250_000), (2, 250_000), (3, 250_000), (4, 200_000)]).await;
     let few = world.put("a", "few", &[(4, 200_000)]).await;
     assert_eq!(world.client("a").await.vault.needs(&few).unwrap().len(), 1);
@@ -212,6 +212,9 @@ async fn a_mostly_dead_pack_is_stored_anew_and_its_space_comes_back() {
     let dry = PruneOptions { dry_run: true, ..PruneOptions::default() };
     let would = world.client("a").await.prune(&dry).await.unwrap();
     assert_eq!((would.repacked, would.deleted_blobs), (1, 0));
+    world.net.kill(1);
+    assert_eq!(world.prune("a").await.repacked, 0, "never at less than its spread");
+    world.net.revive(1).await;
     let before = world.bytes();
     let pruned = world.prune("a").await;
     assert_eq!((pruned.repacked, pruned.deleted_blobs), (1, 0), "the old pack stays for the grace");

@@ -27,16 +27,16 @@ pub(super) struct Crew {
 }
 
 impl Client {
-    /// Finds all providers that answer, and plans for the spread that this vault's manifest has, or for as many as
-    /// there are: what is let go must not wait for a provider that never comes back. The next put brings the manifest
+    /// Finds all providers that answer, and plans for `spread_wanted` or the spread that this vault's manifest has,
+    /// whichever is wider, or for as many as there are: what is let go must not wait for a provider that never comes back. The next put brings the manifest
     /// to its full spread again.
     ///
     /// # Errors
-    /// [`ClientError::TooFewProviders`] if fewer than two answer, or fewer than `spread_min`.
-    pub(super) async fn crew(&self, spread_min: u8, caught: &CaughtUp) -> Result<Crew, ClientError> {
+    /// [`ClientError::TooFewProviders`] if fewer than two answer.
+    pub(super) async fn crew(&self, spread_wanted: u8, caught: &CaughtUp) -> Result<Crew, ClientError> {
         let roster = Roster::discover(self, usize::MAX).await?;
-        let usual = spread_of(caught).max(spread_min);
-        let least = spread_min.max(usual.min(2));
+        let usual = spread_of(caught).max(spread_wanted);
+        let least = usual.min(2);
         let now = self.env.now();
         for keep_for in [KEEP_FOR, KEEP_FOR_SHORT] {
             let mut candidates = roster.candidates();

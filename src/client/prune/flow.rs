@@ -90,7 +90,7 @@ impl Client {
             repacked: victims.packs.len() as u64,
             ..PruneOutcome::default()
         };
-        let crew = self.crew(victims.spread_min(), &caught).await?;
+        let crew = self.crew(victims.spread(), &caught).await?;
         if options.dry_run {
             outcome.freed_bytes = self.stored_len(&fates.due)?;
             let orphans = self.find_orphans(grace, &crew.roster, &caught).await?;
@@ -101,7 +101,10 @@ impl Client {
         if !fates.unneeded.is_empty() || !fates.unfinished.is_empty() {
             self.vault.append(&condemn(&fates.unfinished, &fates.unneeded, self.env.now()), &[])?;
         }
-        if !victims.packs.is_empty() {
+        if victims.spread() > crew.standard.scheme.total() {
+            self.monitor.note("nothing is repacked while so many providers are away");
+            outcome.repacked = 0;
+        } else if !victims.packs.is_empty() {
             self.repack(victims, &crew, &mut outcome).await?;
         }
         self.publish_what_is_new(&crew, &caught).await?;

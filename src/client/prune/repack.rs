@@ -36,7 +36,7 @@ pub(super) struct Victims {
 
 impl Victims {
     /// Providers that it takes to store them anew.
-    pub(super) fn spread_min(&self) -> u8 {
+    pub(super) fn spread(&self) -> u8 {
         self.living.keys().map(|scheme| scheme.total()).max().unwrap_or(1)
     }
 }
