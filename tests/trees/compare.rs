@@ -34,9 +34,14 @@ fn survey(root: &Path) -> BTreeMap<PathBuf, Facts> {
         let metadata = path.symlink_metadata().unwrap();
         let name = path.strip_prefix(root).unwrap().to_owned();
         if metadata.is_dir() {
-            let mut below: Vec<_> = fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()).collect();
+            // An ordinary user may not read everything.
+            let below = fs::read_dir(&path).into_iter().flatten();
+            let mut below: Vec<_> = below.map(|entry| entry.unwrap().path()).collect();
             below.sort();
             waiting.extend(below.into_iter().rev());
+        }
+        if metadata.is_file() && fs::File::open(&path).is_err() {
+            continue;
         }
         let mut known = describe(&path, &metadata);
         if metadata.is_file() && metadata.nlink() > 1 {

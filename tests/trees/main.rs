@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
+use blobdvm::client::{Trouble, Why};
+
 use crate::compare::differences;
 use crate::world::{World, options};
 
@@ -45,7 +47,13 @@ async fn real_trees_come_back_after_any_one_provider_is_gone() {
     let trees: Vec<PathBuf> = trees.split(':').map(|path| Path::new(path).canonicalize().unwrap()).collect();
     let mut world = World::start().await;
     let outcome = world.client.put(&trees, &options("real")).await.unwrap();
-    assert_eq!(outcome.troubles.count, 0, "{:?}", outcome.troubles.first);
+    let is_withheld = |trouble: &Trouble| matches!(trouble.why, Why::Unreadable(_));
+    let is_root = nix::unistd::geteuid().is_root();
+    assert!(
+        outcome.troubles.count == 0 || (!is_root && outcome.troubles.first.iter().all(is_withheld)),
+        "{:?}",
+        outcome.troubles.first
+    );
     for gone in 0..3 {
         world.net.kill(gone);
         let out = world.get("real").await;

@@ -184,7 +184,9 @@ pub(crate) fn look(path: &Path, name: Vec<u8>) -> io::Result<Found> {
 
 /// What the walking library says, as it is told to people.
 fn trouble(error: &ignore::Error, root: &Path) -> Trouble {
-    let why = error.io_error().map_or_else(|| Why::Unreadable(error.to_string()), Why::of);
+    // The path is told already.
+    let why = error.io_error().map(|error| Why::of(&io::Error::from(error.kind())));
+    let why = why.unwrap_or_else(|| Why::Unreadable(error.to_string()));
     Trouble { path: path_of(error).unwrap_or(root).to_owned(), why }
 }
 
