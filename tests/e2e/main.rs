@@ -9,6 +9,7 @@ mod ls;
 mod memory;
 mod overwrite;
 mod promises;
+mod put;
 mod recovery;
 mod removal;
 mod removal_cli;

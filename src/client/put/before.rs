@@ -2,7 +2,7 @@
 
 use crate::client::error::ClientError;
 use crate::client::get::entries;
-use crate::format::{Entry, EntryKind, File, Refs, Snapshot};
+use crate::format::{Entry, EntryKind, File, Refs, Snapshot, Xattr};
 use crate::vault::Vault;
 
 /// Where the walk is in the snapshot before.
@@ -34,10 +34,11 @@ impl Before {
         self.folders.pop();
     }
 
-    /// The file `name` as it was.
-    pub(crate) fn file(&self, name: &[u8]) -> Option<&File> {
-        match &self.find(name)?.kind {
-            EntryKind::File(file) => Some(file),
+    /// The file `name` as it was, and its attributes.
+    pub(crate) fn file(&self, name: &[u8]) -> Option<(&File, &[Xattr])> {
+        let entry = self.find(name)?;
+        match &entry.kind {
+            EntryKind::File(file) => Some((file, &entry.xattrs)),
             _ => None,
         }
     }

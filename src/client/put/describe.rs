@@ -36,10 +36,15 @@ impl Describer {
 
     /// The entry of what was found; of a file and a folder without its content. And what is wrong with it.
     pub(crate) fn entry(&mut self, found: &Found) -> (Entry, Option<Trouble>) {
-        let metadata = &found.metadata;
         let (xattrs, why) = xattrs(&found.path);
         let trouble = why.map(|why| Trouble { path: found.path.clone(), why: Why::Attributes(why) });
-        let entry = Entry {
+        (Entry { xattrs, ..self.entry_without_attributes(found) }, trouble)
+    }
+
+    /// The entry of what was found as far as it is known without another look at it.
+    pub(crate) fn entry_without_attributes(&mut self, found: &Found) -> Entry {
+        let metadata = &found.metadata;
+        Entry {
             name: found.name.clone(),
             mode: metadata.mode() & 0o7777,
             uid: metadata.uid(),
@@ -48,19 +53,17 @@ impl Describer {
             group: self.group(metadata.gid()),
             mtime: metadata.mtime(),
             mtime_nanos: u32::try_from(metadata.mtime_nsec()).unwrap_or(0),
-            xattrs,
+            xattrs: Vec::new(),
             link_group: self.link_group(found),
             kind: kind(found),
-        };
-        (entry, trouble)
+        }
     }
 
-    /// How a file stands: whatever changes its bytes changes this.
+    /// How a file stands: whatever changes its bytes, its mode, its owner or its attributes changes this.
     pub(crate) fn state(&self, metadata: &Metadata) -> Tag {
         let numbers = [
             metadata.len(),
             metadata.ino(),
-            metadata.dev(),
             metadata.mtime().cast_unsigned(),
             metadata.mtime_nsec().cast_unsigned(),
             metadata.ctime().cast_unsigned(),

@@ -12,12 +12,12 @@ use crate::client::confirm::{Confirmer, Standard};
 use crate::client::error::{ClientError, Failure};
 use crate::client::placement::Placement;
 use crate::client::put::before::Before;
-use crate::client::put::describe::Describer;
+use crate::client::put::expected::Expected;
 use crate::client::put::gather::{Counts, Gather, Gathered, reader_options};
 use crate::client::put::read::{ReaderOptions, Readings, read_stream, read_trees};
 use crate::client::put::store::SegmentStore;
 use crate::client::put::trouble::Troubles;
-use crate::client::put::walk::{Found, FoundKind, Root, Step, WalkOptions, Walker, roots};
+use crate::client::put::walk::{WalkOptions, roots};
 use crate::client::roster::Roster;
 use crate::client::upload::{Tally, Uploader};
 use crate::erasure::Scheme;
@@ -117,8 +117,8 @@ impl Client {
         let seen =
             if options.force || origin.before.is_none() { None } else { Some(self.vault.seen_files()) };
         let reader = ReaderOptions { walk: options.walk.clone(), seen, ..reader_options(self) };
-        self.expect_all(roots.clone(), options);
-        self.put_what_is_read(origin, options, || read_trees(roots, reader)).await
+        let expected = Expected::new(roots.clone(), options, self);
+        self.put_what_is_read(origin, options, expected, || read_trees(roots, reader)).await
     }
 
     /// Backs up what comes from a stream as a snapshot of one file called `name`.
@@ -135,13 +135,15 @@ impl Client {
         let entry = stream_entry(name, self.env.now())?;
         let origin = Origin { name: name.to_owned(), paths: Vec::new(), before: None };
         let reader = reader_options(self);
-        self.put_what_is_read(origin, options, || Ok(read_stream(from, entry, reader))).await
+        let expected = Expected::new(Vec::new(), options, self);
+        self.put_what_is_read(origin, options, expected, || Ok(read_stream(from, entry, reader))).await
     }
 
     async fn put_what_is_read(
         &mut self,
         origin: Origin,
         options: &PutOptions,
+        expected: Expected,
         start: impl FnOnce() -> Result<Readings, ClientError>,
     ) -> Result<PutOutcome, ClientError> {
         self.catch_up().await?;
@@ -158,7 +160,7 @@ impl Client {
         let store = SegmentStore::new(options.scheme, uploader.clone(), confirmer);
         let gather = Gather::new(store, Before::new(before.as_ref(), &self.vault)?, &roster, self);
         let Gathered { stored, root, mut items, update, counts, troubles } =
-            gather.all(start()?, self).await?;
+            expected.told_during(gather.all(start()?, self)).await?;
 
         if root == Refs::Direct(Vec::new())
             && let Some(trouble) = troubles.first.first()
@@ -206,32 +208,6 @@ impl Client {
         let named = snapshots.iter().rposition(|snapshot| snapshot.name == name);
         let index = named.or_else(|| snapshots.iter().rposition(|snapshot| snapshot.paths == paths));
         Ok(index.map(|index| snapshots.swap_remove(index)))
-    }
-
-    /// Tells the monitor how much there is, as soon as that is known.
-    fn expect_all(&self, roots: Vec<Root>, options: &PutOptions) {
-        let (monitor, walk, scheme) = (self.monitor.clone(), options.walk.clone(), options.scheme);
-        let seen = if options.force { None } else { Some(self.vault.seen_files()) };
-        let describer = Describer::new(self.vault.keys().seen_tag_key());
-        // Ends by itself: it only looks.
-        tokio::task::spawn_blocking(move || {
-            let is_new = |found: &Found| {
-                let (path, state) = (describer.path(&found.path), describer.state(&found.metadata));
-                seen.as_ref().is_none_or(|seen| seen.find(&path, &state).is_none())
-            };
-            let walkers = roots.into_iter().filter_map(|root| Walker::new(root, &walk).ok());
-            let bytes: u64 = walkers
-                .flatten()
-                .filter_map(|step| match step {
-                    Step::Met(found) if matches!(found.kind, FoundKind::File) && is_new(&found) => {
-                        Some(found.metadata.len())
-                    }
-                    _ => None,
-                })
-                .sum();
-            monitor
-                .expect(bytes.div_ceil(u64::from(scheme.need())).saturating_mul(u64::from(scheme.total())));
-        });
     }
 
     /// Finds the providers of this put: enough that answered, qualify, and promise for long enough.

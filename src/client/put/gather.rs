@@ -16,7 +16,7 @@ use crate::client::put::walk::WalkOptions;
 use crate::client::roster::Roster;
 use crate::crypt::TagKey;
 use crate::format::segment::Cutter;
-use crate::format::{ContentItem, Entry, EntryKind, File, Refs};
+use crate::format::{ContentItem, Entry, EntryKind, File, Refs, Xattr};
 use crate::types::Tag;
 use crate::vault::{SeenContent, SeenUpdate};
 
@@ -32,8 +32,8 @@ pub(crate) struct Gather<'a> {
     seen_key: TagKey,
     /// Segments of the file that is being read.
     tags: Vec<Tag>,
-    /// Files that have several links, by their group.
-    links: BTreeMap<u64, File>,
+    /// Files that have several links, by their group, with their attributes.
+    links: BTreeMap<u64, (File, Vec<Xattr>)>,
     update: SeenUpdate,
     counts: Counts,
     troubles: Troubles,
@@ -106,7 +106,6 @@ impl<'a> Gather<'a> {
                 self.before.leave();
                 self.builder.leave(&is_known(client))?;
             }
-            Reading::Other(entry) => self.builder.add(entry, &is_known(client))?,
             Reading::Link { entry, path } => self.link(entry, path, client).await?,
             Reading::Unchanged { entry, path, content } => {
                 self.unchanged(entry, path, content, client).await?;
@@ -139,6 +138,8 @@ impl<'a> Gather<'a> {
                 self.troubles.add(trouble);
                 Ok(())
             }
+            // A file that became something else since the walk came by.
+            Reading::Other(entry) => self.builder.add(entry, &is_known(client)),
             _ => Ok(()),
         }
     }
@@ -151,37 +152,37 @@ impl<'a> Gather<'a> {
         content: SeenContent,
         client: &mut Client,
     ) -> Result<(), ClientError> {
-        if let Some(file) = self.before.file(&entry.name)
+        if let Some((file, xattrs)) = self.before.file(&entry.name)
             && content.is(&content_tag(file.len, &file.sha256, &self.seen_key))
         {
-            let file = file.clone();
+            let (file, xattrs) = (file.clone(), xattrs.to_vec());
             let tags = tags(&file.content, &client.vault)?;
             if self.store.has_all(&tags, client, self.roster).await? {
                 self.counts.unchanged += 1;
-                return self.file(entry, file, client);
+                return self.file(Entry { xattrs, ..entry }, file, client);
             }
         }
-        self.read_now(entry, path, client).await
+        self.read_now(entry.name, path, client).await
     }
 
     async fn link(&mut self, entry: Entry, path: PathBuf, client: &mut Client) -> Result<(), ClientError> {
         match self.links.get(&entry.link_group) {
-            Some(file) => {
-                let file = file.clone();
-                self.file(entry, file, client)
+            Some((file, xattrs)) => {
+                let (file, xattrs) = (file.clone(), xattrs.clone());
+                self.file(Entry { xattrs, ..entry }, file, client)
             }
             // The first link could not be read; this one may be.
-            None => self.read_now(entry, path, client).await,
+            None => self.read_now(entry.name, path, client).await,
         }
     }
 
     async fn read_now(
         &mut self,
-        entry: Entry,
+        name: Vec<u8>,
         path: PathBuf,
         client: &mut Client,
     ) -> Result<(), ClientError> {
-        let mut readings = read_file(path, entry, reader_options(client));
+        let mut readings = read_file(path, name, reader_options(client));
         while let Some(batch) = readings.recv().await {
             for reading in batch {
                 self.read(reading, client).await?;
@@ -194,7 +195,7 @@ impl<'a> Gather<'a> {
         self.counts.files += 1;
         self.counts.bytes += file.len;
         if entry.link_group != 0 {
-            self.links.insert(entry.link_group, file.clone());
+            self.links.insert(entry.link_group, (file.clone(), entry.xattrs.clone()));
         }
         entry.kind = EntryKind::File(file);
         self.builder.add(entry, &is_known(client))

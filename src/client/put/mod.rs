@@ -10,11 +10,13 @@
 //! | `store` | segments → known, confirmed and reused; or sealed, packed, encoded, stored at providers |
 //! | `tree` | files and folders → tree pages |
 //! | `flow` | the whole, up to the published head |
+//! | `expected` | how much there is, for whoever watches |
 //! | `trouble` | what could not be read, said at the end |
 
 mod before;
 mod describe;
 mod exclude;
+mod expected;
 mod flow;
 mod gather;
 mod read;

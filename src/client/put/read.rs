@@ -15,7 +15,7 @@ use crate::client::error::ClientError;
 use crate::client::put::describe::{Describer, content_tag};
 use crate::client::put::source::{Source, Whole, seek_file};
 use crate::client::put::trouble::{Trouble, Why};
-use crate::client::put::walk::{Found, FoundKind, Root, Step, WalkOptions, Walker};
+use crate::client::put::walk::{Found, FoundKind, Root, Step, WalkOptions, Walker, look};
 use crate::crypt::TagKey;
 use crate::crypt::tag::segment_tag;
 use crate::env::Env;
@@ -43,7 +43,7 @@ pub(crate) enum Reading {
     Segment { plain: BytesMut, tag: Tag },
     /// The file whose segments came is complete; how it stood, if that can be relied on next time.
     File { entry: Entry, whole: Whole, seen: Option<SeenFile> },
-    /// A file that stands as it stood when it was put before.
+    /// A file that stands as it stood when it was put before; its attributes are those that were recorded then.
     Unchanged { entry: Entry, path: PathBuf, content: SeenContent },
     /// A further link to a file of this put, which came before.
     Link { entry: Entry, path: PathBuf },
@@ -77,9 +77,12 @@ pub(crate) fn read_trees(roots: Vec<Root>, options: ReaderOptions) -> Result<Rea
 }
 
 /// Reads one file whatever is known of it.
-pub(crate) fn read_file(path: PathBuf, entry: Entry, options: ReaderOptions) -> Readings {
+pub(crate) fn read_file(path: PathBuf, name: Vec<u8>, options: ReaderOptions) -> Readings {
     start(options, move |reader| {
-        let _reader_left = reader.file(&path, entry);
+        let _reader_left = match look(&path, name) {
+            Ok(found) => reader.step(Step::Met(found)),
+            Err(error) => reader.push(Reading::Trouble(Trouble { path, why: Why::of(&error) })),
+        };
     })
 }
 
@@ -136,26 +139,33 @@ impl Reader {
             Step::Trouble(trouble) => return self.push(Reading::Trouble(trouble)),
             Step::Enter(found) | Step::Met(found) => found,
         };
+        if let Some(known) = self.known(&found) {
+            return self.push(known);
+        }
         let (entry, trouble) = self.describer.entry(&found);
         if let Some(trouble) = trouble {
             self.push(Reading::Trouble(trouble))?;
         }
         match &found.kind {
             FoundKind::Dir => self.push(Reading::Enter(entry)),
-            FoundKind::File => self.file_or_what_is_known(found, entry),
+            FoundKind::File => self.file(&found.path, entry),
             _ => self.push(Reading::Other(entry)),
         }
     }
 
-    fn file_or_what_is_known(&mut self, found: Found, entry: Entry) -> Result<(), Gone> {
+    /// What need not be read, because it was, in this put or before.
+    fn known(&mut self, found: &Found) -> Option<Reading> {
+        if !matches!(found.kind, FoundKind::File) {
+            return None;
+        }
+        let entry = self.describer.entry_without_attributes(found);
+        let path = found.path.clone();
         if entry.link_group != 0 && !self.links.insert(entry.link_group) {
-            return self.push(Reading::Link { entry, path: found.path });
+            return Some(Reading::Link { entry, path });
         }
-        let (path, state) = (self.describer.path(&found.path), self.describer.state(&found.metadata));
-        if let Some(content) = self.options.seen.as_ref().and_then(|seen| seen.find(&path, &state)) {
-            return self.push(Reading::Unchanged { entry, path: found.path, content });
-        }
-        self.file(&found.path, entry)
+        let seen = self.options.seen.as_ref()?;
+        let content = seen.find(&self.describer.path(&path), &self.describer.state(&found.metadata))?;
+        Some(Reading::Unchanged { entry, path, content })
     }
 
     fn file(&mut self, path: &Path, entry: Entry) -> Result<(), Gone> {
