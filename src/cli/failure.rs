@@ -70,6 +70,16 @@ impl From<ClientError> for CliError {
                 (Exit::Usage, "write it as in a .gitignore: `*.tmp`, `/build`, `!keep`".to_owned())
             }
             ClientError::LabelTooLong { .. } => (Exit::Usage, "choose a shorter one".to_owned()),
+            ClientError::ForkedHome { .. } => (
+                Exit::Home,
+                "make a fresh home with `blobdvm --home DIR recover`, and put again from there: it is a copy that went \
+                 its own way"
+                    .to_owned(),
+            ),
+            ClientError::ReadingStopped => (Exit::Failure, "run it again, with -v to see more".to_owned()),
+            ClientError::LetGoMeanwhile => {
+                (Exit::TooFewProviders, "run it again: what is stored already is not sent twice".to_owned())
+            }
             ClientError::Stream(_) => (Exit::Failure, "check who reads the output".to_owned()),
             ClientError::Format(FormatError::UnknownVersion { .. }) => {
                 (Exit::Failure, "use a newer blobdvm".to_owned())

@@ -47,7 +47,7 @@ struct Report {
 pub async fn run(args: &RmArgs, context: &Context) -> Result<Exit, CliError> {
     let vault = context.open_vault()?;
     let (mut client, progress) = context.client(vault, "rm").await?;
-    let caught = client.catch_up().await?;
+    let caught = if args.now { client.catch_up_with_all().await? } else { client.catch_up().await? };
     let snapshots = meant(args, client.is_published(&caught), &client.vault)?;
     let options = RemoveOptions { now: args.now, dry_run: args.dry_run };
     let outcome = client.remove(&snapshots, options, &caught).await;

@@ -13,19 +13,27 @@ use crate::client::roster::Roster;
 use crate::format::{Condemn, Head, PlacementItem, RecordHash};
 use crate::types::limits::NEED_COUNT_MAX;
 use crate::types::{DeviceId, PackId, Timestamp};
-use crate::vault::HeadRelation;
+use crate::vault::{HeadRelation, VaultError};
 
 /// What is known of the vault's devices, as of now.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct CaughtUp {
     /// Relays that answered.
     pub relays: usize,
     /// Devices whose newest records could not be had, and why.
     pub unread: BTreeMap<DeviceId, String>,
+    /// Those among them of which this home has records that contradict the published ones.
+    pub(crate) forked: BTreeSet<DeviceId>,
     /// The newest head of each device that was found, this one's included.
     pub(crate) heads: BTreeMap<DeviceId, Head>,
     /// The last record that this device's head on the relays carries.
     pub(crate) published: Option<RecordHash>,
+}
+
+/// Why a device's head is not followed.
+struct LeftAside {
+    why: String,
+    is_fork: bool,
 }
 
 impl Client {
@@ -35,16 +43,18 @@ impl Client {
     pub async fn catch_up(&mut self) -> Result<CaughtUp, ClientError> {
         let found = find::on_relays(&*self.carrier, self.vault.keys()).await?;
         let relays = found.relays.len();
-        let mut caught =
-            CaughtUp { relays, unread: BTreeMap::new(), heads: BTreeMap::new(), published: None };
+        let mut caught = CaughtUp { relays, ..CaughtUp::default() };
         if let Some(own) = found.devices.get(&self.vault.device()) {
             self.leave_a_foreign_chain(own)?;
         }
         for (device, offered) in found.devices {
             if device != self.vault.device()
-                && let Err(why) = self.follow(&offered.newest).await
+                && let Err(left) = self.follow(&offered.newest).await
             {
-                caught.unread.insert(device, why);
+                if left.is_fork {
+                    caught.forked.insert(device);
+                }
+                caught.unread.insert(device, left.why);
             }
             caught.heads.insert(device, offered.newest);
         }
@@ -120,15 +130,18 @@ impl Client {
     }
 
     /// Brings in what another device's head leads to, unless a newer one was seen.
-    async fn follow(&self, head: &Head) -> Result<(), String> {
-        let text = |error: &dyn std::error::Error| error.to_string();
-        match self.vault.compare_head(head).map_err(|error| text(&error))? {
+    async fn follow(&self, head: &Head) -> Result<(), LeftAside> {
+        let aside = |why: String| LeftAside { why, is_fork: false };
+        match self.vault.compare_head(head).map_err(|error| aside(error.to_string()))? {
             HeadRelation::Same => Ok(()),
-            HeadRelation::Older => Err(format!("head {} is older than one seen before", head.counter)),
-            HeadRelation::Forked => Err("its records contradict those of this home".to_owned()),
-            HeadRelation::Newer => {
-                self.bring_back(head, &mut Vec::new()).await.map(drop).map_err(|error| text(&error))
+            HeadRelation::Older => Err(aside(format!("head {} is older than one seen before", head.counter))),
+            HeadRelation::Forked => {
+                Err(LeftAside { why: "its records contradict those of this home".to_owned(), is_fork: true })
             }
+            HeadRelation::Newer => self.bring_back(head, &mut Vec::new()).await.map(drop).map_err(|error| {
+                let is_fork = matches!(&error, ClientError::Vault(VaultError::ChainForks { .. }));
+                LeftAside { why: error.to_string(), is_fork }
+            }),
         }
     }
 

@@ -140,6 +140,18 @@ pub enum ClientError {
         /// How long it may be, in bytes.
         max: usize,
     },
+    /// This home holds records that contradict the published ones of their device: it is a copy that went its own way.
+    #[error("this home has records of device {} that contradict its published ones", device.short())]
+    ForkedHome {
+        /// Whose records.
+        device: DeviceId,
+    },
+    /// The thread that reads what is to be put ended early.
+    #[error("reading stopped before everything was read")]
+    ReadingStopped,
+    /// While a long put ran, something that it builds on was lost or let go.
+    #[error("something that this snapshot builds on was lost or let go while it was made")]
+    LetGoMeanwhile,
     /// Standard output was closed or failed.
     #[error("standard output")]
     Stream(#[source] std::io::Error),

@@ -14,7 +14,7 @@ use crate::types::limits::SEEN_FILE_COUNT_MAX;
 use crate::vault::{VaultError, files};
 
 /// Goes up whenever a row's meaning changes; a file that begins otherwise counts as empty.
-const MAGIC: [u8; PART_LEN] = *b"blobdvm seen v1\n";
+const MAGIC: [u8; PART_LEN] = *b"blobdvm seen v2\n";
 /// Bytes of each tag that are kept.
 const PART_LEN: usize = 16;
 const ROW_LEN: usize = 3 * PART_LEN;

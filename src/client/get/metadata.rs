@@ -15,7 +15,7 @@ use nix::sys::time::TimeSpec;
 use nix::unistd::{Group, User};
 
 use crate::client::get::options::{NotRestored, Withheld};
-use crate::format::{Entry, EntryKind};
+use crate::format::{Entry, EntryKind, Xattr};
 
 /// Bits that let a program run as its owner, or as its group.
 const SETUID: u32 = 0o4000;
@@ -36,11 +36,10 @@ impl Metadata {
     /// The order matters: a change of owner takes attributes and mode bits away, a change of anything the time.
     pub(crate) fn give(&mut self, place: &Path, entry: &Entry, path: &Path) {
         let lost_bits = self.give_owner(place, entry, path);
-        for xattr in &entry.xattrs {
-            if xattr::set(place, OsStr::from_bytes(&xattr.name), &xattr.value).is_err() {
-                self.withhold(Withheld::Attributes, path);
-                break;
-            }
+        // One that is not allowed is no reason to leave out the others.
+        let give = |xattr: &Xattr| xattr::set(place, OsStr::from_bytes(&xattr.name), &xattr.value);
+        if entry.xattrs.iter().filter(|xattr| give(xattr).is_err()).count() > 0 {
+            self.withhold(Withheld::Attributes, path);
         }
         if !matches!(entry.kind, EntryKind::Symlink { .. }) {
             let mode = entry.mode & !lost_bits;

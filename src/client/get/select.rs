@@ -100,6 +100,12 @@ pub(crate) fn entries(pages: &Refs, vault: &Vault) -> Result<Vec<Entry>, ClientE
         let page = vault.tree_page(&tag)?;
         entries.extend(page.ok_or_else(|| dangling("tree page", &tag))?.entries);
     }
+    // Of two with one name the first could be a link that leads the second out of where it belongs.
+    if !entries.is_sorted_by(|a: &Entry, b: &Entry| a.name < b.name) {
+        return Err(ClientError::Integrity {
+            what: "a folder, whose names are not in order and different,".into(),
+        });
+    }
     Ok(entries)
 }
 

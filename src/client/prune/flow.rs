@@ -108,8 +108,13 @@ impl Client {
             self.repack(victims, &crew, &mut outcome).await?;
         }
         self.publish_what_is_new(&crew, &caught).await?;
+        // All that was done since the beginning may have taken long: other devices are asked once more.
+        let caught = self.catch_up_with_all().await?;
+        let mut due = self.fates(grace)?.due;
         // Without waiting, what was condemned a moment ago is due by now.
-        let due = if options.now { self.fates(grace)?.due } else { fates.due };
+        if !options.now {
+            due.retain(|pack| fates.due.contains(pack));
+        }
         let deleted = self.delete_packs(&due, &crew.roster).await?;
         outcome.deleted_blobs += deleted.blobs;
         outcome.freed_bytes += deleted.bytes;

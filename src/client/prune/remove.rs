@@ -69,7 +69,8 @@ impl Client {
             return Ok(outcome);
         }
         let crew = self.crew(1, caught).await?;
-        self.vault.append(&condemn(snapshots, &packs, now), &[])?;
+        let condemned = packs.union(&self.condemned_before(snapshots)?).copied().collect();
+        self.vault.append(&condemn(snapshots, &condemned, now), &[])?;
         self.publish_head(&crew.uploader, &crew.roster, &crew.standard).await?;
         if options.now {
             let deleted = self.delete_packs(&packs, &crew.roster).await?;
@@ -109,11 +110,25 @@ impl Client {
     pub(super) fn check_only_device(&self, caught: &CaughtUp) -> Result<(), ClientError> {
         let mut devices: BTreeSet<_> = caught.heads.keys().copied().collect();
         devices.extend(self.vault.chain_ends().into_iter().map(|end| end.device));
+        devices.extend(self.vault.settings().heads_seen.into_keys());
+        devices.extend(caught.heads.values().flat_map(|head| &head.others).map(|other| other.device));
         devices.insert(self.vault.device());
         if devices.len() == 1 {
             return Ok(());
         }
         Err(ClientError::SeveralDevices { count: devices.len() })
+    }
+
+    /// Packs that these snapshots need and that were condemned before. Should the others that need them go too, they are
+    /// due only after the whole time once more: a need outweighs a condemnation, so saying it again costs nothing.
+    fn condemned_before(&self, snapshots: &BTreeSet<SnapshotId>) -> Result<BTreeSet<PackId>, ClientError> {
+        let removals = self.vault.removals()?;
+        let mut packs = BTreeSet::new();
+        for snapshot in snapshots {
+            packs.extend(self.vault.needs(snapshot)?);
+        }
+        packs.retain(|pack| !removals.is_dropped(pack) && removals.condemned_since(pack).is_some());
+        Ok(packs)
     }
 
     /// Packs that these snapshots need and no other live one.

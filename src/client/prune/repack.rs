@@ -213,8 +213,11 @@ impl Client {
                 }
             }
         }
-        let gone: BTreeSet<_> =
-            released.keys().filter(|pack| !still_needed.contains(pack)).copied().collect();
+        // One that was condemned before is condemned again, so that it is due only after the whole time.
+        let removals = self.vault.removals()?;
+        let is_gone =
+            |pack: &PackId| !still_needed.contains(pack) || removals.condemned_since(pack).is_some();
+        let gone: BTreeSet<_> = released.keys().copied().filter(is_gone).collect();
         for (pack, mut snapshots) in released {
             snapshots.sort_unstable();
             items.extend(

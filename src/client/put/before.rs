@@ -1,6 +1,5 @@
 //! The tree of the snapshot before, walked beside the new one: where the bytes of an unchanged file are recorded.
 
-use crate::client::error::ClientError;
 use crate::client::get::entries;
 use crate::format::{Entry, EntryKind, File, Refs, Snapshot, Xattr};
 use crate::vault::Vault;
@@ -14,19 +13,18 @@ pub(crate) struct Before {
 
 impl Before {
     /// At the root of `snapshot`; nowhere if there is none.
-    pub(crate) fn new(snapshot: Option<&Snapshot>, vault: &Vault) -> Result<Self, ClientError> {
-        let root = snapshot.map(|snapshot| entries(&snapshot.root, vault)).transpose()?;
-        Ok(Self { folders: vec![root] })
+    pub(crate) fn new(snapshot: Option<&Snapshot>, vault: &Vault) -> Self {
+        Self { folders: vec![snapshot.and_then(|snapshot| entries(&snapshot.root, vault).ok())] }
     }
 
     /// Enters the folder `name`.
-    pub(crate) fn enter(&mut self, name: &[u8], vault: &Vault) -> Result<(), ClientError> {
+    pub(crate) fn enter(&mut self, name: &[u8], vault: &Vault) {
         let pages = self.find(name).and_then(|entry| match &entry.kind {
             EntryKind::Dir { pages } => Some(pages.clone()),
             _ => None,
         });
-        self.folders.push(pages.map(|pages: Refs| entries(&pages, vault)).transpose()?);
-        Ok(())
+        // Without it the files are read.
+        self.folders.push(pages.and_then(|pages: Refs| entries(&pages, vault).ok()));
     }
 
     /// Leaves the folder that was entered last.

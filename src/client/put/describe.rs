@@ -52,7 +52,7 @@ impl Describer {
             user: self.user(metadata.uid()),
             group: self.group(metadata.gid()),
             mtime: metadata.mtime(),
-            mtime_nanos: u32::try_from(metadata.mtime_nsec()).unwrap_or(0),
+            mtime_nanos: nanos(metadata),
             xattrs: Vec::new(),
             link_group: self.link_group(found),
             kind: kind(found),
@@ -84,7 +84,15 @@ impl Describer {
         if !matches!(found.kind, FoundKind::File) || metadata.nlink() < 2 {
             return 0;
         }
-        let place = [metadata.dev(), metadata.ino()].map(u64::to_be_bytes);
+        // The inode alone may be that of another file by the time the second name is met.
+        let place = [
+            metadata.dev(),
+            metadata.ino(),
+            metadata.len(),
+            metadata.mtime().cast_unsigned(),
+            metadata.mtime_nsec().cast_unsigned(),
+        ];
+        let place = place.map(u64::to_be_bytes);
         let tag = seen_tag(&[b"links".as_slice(), place.as_flattened()], &self.key);
         let (number, _) = tag.as_bytes().split_first_chunk().expect("a tag is longer than a number");
         u64::from_be_bytes(*number).max(1)
@@ -102,8 +110,20 @@ impl Describer {
 }
 
 /// What was read of a file, as the home remembers it.
-pub(crate) fn content_tag(len: u64, sha256: &[u8; 32], key: &TagKey) -> Tag {
-    seen_tag(&[b"bytes".as_slice(), &len.to_be_bytes(), sha256], key)
+///
+/// Its attributes belong to it: the snapshot that is compared with may be an older one than that which was put last.
+pub(crate) fn content_tag(len: u64, sha256: &[u8; 32], xattrs: &[Xattr], key: &TagKey) -> Tag {
+    let mut attributes = Vec::new();
+    for text in xattrs.iter().flat_map(|xattr| [&xattr.name, &xattr.value]) {
+        attributes.extend_from_slice(&(text.len() as u64).to_be_bytes());
+        attributes.extend_from_slice(text);
+    }
+    seen_tag(&[b"bytes".as_slice(), &len.to_be_bytes(), sha256, &attributes], key)
+}
+
+/// Nanoseconds of the last change; 0 where a file system says nonsense.
+pub(crate) fn nanos(metadata: &Metadata) -> u32 {
+    u32::try_from(metadata.mtime_nsec()).ok().filter(|nanos| *nanos < 1_000_000_000).unwrap_or(0)
 }
 
 /// A name that the format has room for; else it counts as unknown.
@@ -138,6 +158,7 @@ fn xattrs(path: &Path) -> (Vec<Xattr>, Option<String>) {
     };
     let mut names: Vec<_> = names.collect();
     names.sort();
+    names.dedup();
     let (mut xattrs, mut why, mut len) = (Vec::new(), None, 0);
     for name in names {
         match read_xattr(path, &name) {

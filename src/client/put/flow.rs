@@ -14,6 +14,7 @@ use crate::client::placement::Placement;
 use crate::client::put::before::Before;
 use crate::client::put::expected::Expected;
 use crate::client::put::gather::{Counts, Gather, Gathered, reader_options};
+use crate::client::put::others::check_chains;
 use crate::client::put::read::{ReaderOptions, Readings, read_stream, read_trees};
 use crate::client::put::store::SegmentStore;
 use crate::client::put::trouble::Troubles;
@@ -21,8 +22,10 @@ use crate::client::put::walk::{WalkOptions, roots};
 use crate::client::roster::Roster;
 use crate::client::upload::{Tally, Uploader};
 use crate::erasure::Scheme;
-use crate::format::{ContentItem, Entry, EntryKind, File, Needs, PlacementItem, Refs, Snapshot};
-use crate::types::limits::{LABEL_LEN_MAX, NEED_COUNT_MAX, SNAPSHOT_PATH_COUNT_MAX};
+use crate::format::{ContentItem, Entry, EntryKind, File, FormatError, Needs, PlacementItem, Refs, Snapshot};
+use crate::types::limits::{
+    LABEL_LEN_MAX, NEED_COUNT_MAX, SNAPSHOT_LABEL_COUNT_MAX, SNAPSHOT_PATH_COUNT_MAX,
+};
 use crate::types::{PackId, ProviderId, SnapshotId, Timestamp};
 
 /// What a put asks of providers unless `--accept-short` is given.
@@ -146,7 +149,8 @@ impl Client {
         expected: Expected,
         start: impl FnOnce() -> Result<Readings, ClientError>,
     ) -> Result<PutOutcome, ClientError> {
-        self.catch_up().await?;
+        let caught = self.catch_up().await?;
+        check_chains(&caught)?;
         let now = self.env.now();
         let keep_for = if options.accept_short { KEEP_FOR_SHORT } else { KEEP_FOR };
         let standard = Standard::new(options.scheme, keep_for, now);
@@ -154,11 +158,12 @@ impl Client {
         let newcomers = placement.newcomers();
         let uploader =
             Uploader::new(placement, standard.keep_until, self.exchange.clone(), self.monitor.clone());
+        self.publish_what_was_left(&caught, &uploader, &roster, &standard).await?;
         let Origin { name, paths, before } = origin;
         let together = before.as_ref().map(|before| self.vault.needs(&before.id)).transpose()?;
         let confirmer = Confirmer::new(standard, together.unwrap_or_default());
         let store = SegmentStore::new(options.scheme, uploader.clone(), confirmer);
-        let gather = Gather::new(store, Before::new(before.as_ref(), &self.vault)?, &roster, self);
+        let gather = Gather::new(store, Before::new(before.as_ref(), &self.vault), &roster, self);
         let Gathered { stored, root, mut items, update, counts, troubles } =
             expected.told_during(gather.all(start()?, self)).await?;
 
@@ -168,6 +173,8 @@ impl Client {
             let source = std::io::Error::other(trouble.why.to_string());
             return Err(ClientError::File { path: trouble.path.clone(), source });
         }
+        self.check_again(now, &stored.needs, &standard, &roster).await?;
+        self.renew_other_manifests(&caught, &standard, &roster).await;
         let snapshot = SnapshotId::new(self.env.random_bytes());
         let (host, labels) = (options.host.clone(), options.tags.clone());
         let Counts { files, bytes, unchanged } = counts;
@@ -177,7 +184,10 @@ impl Client {
         items.push(ContentItem::Snapshot(record));
         self.vault.append(&needs(snapshot, &stored.needs), &items)?;
         self.publish_head(&uploader, &roster, &standard).await?;
-        self.vault.remember_seen(update)?;
+        // The snapshot stands; without this the next put reads more than it has to.
+        if let Err(error) = self.vault.remember_seen(update) {
+            self.monitor.note(&format!("what was read cannot be remembered: {error}"));
+        }
 
         let mut failures = roster.failures;
         failures.extend(uploader.failures());
@@ -268,6 +278,10 @@ fn stream_entry(name: &str, now: Timestamp) -> Result<Entry, ClientError> {
 
 /// Finds out before anything is stored whether the snapshot can be recorded.
 fn check_labels(name: &str, options: &PutOptions) -> Result<(), ClientError> {
+    if options.tags.len() > SNAPSHOT_LABEL_COUNT_MAX {
+        let (count, max) = (options.tags.len() as u64, SNAPSHOT_LABEL_COUNT_MAX as u64);
+        return Err(FormatError::TooMany { what: "tags of a snapshot", count, max }.into());
+    }
     let labels = options.tags.iter().map(String::as_str).chain([name, &options.host]);
     for text in labels {
         if text.len() > LABEL_LEN_MAX {

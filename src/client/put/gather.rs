@@ -1,6 +1,8 @@
 //! Takes what is read: segments go to the providers, files and folders into the tree.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
 use crate::client::base::Client;
@@ -11,7 +13,7 @@ use crate::client::put::describe::content_tag;
 use crate::client::put::read::{ReaderOptions, Reading, Readings, read_file};
 use crate::client::put::store::{SegmentStore, Stored};
 use crate::client::put::tree::TreeBuilder;
-use crate::client::put::trouble::{Troubles, Why};
+use crate::client::put::trouble::{Trouble, Troubles, Why};
 use crate::client::put::walk::WalkOptions;
 use crate::client::roster::Roster;
 use crate::crypt::TagKey;
@@ -81,14 +83,19 @@ impl<'a> Gather<'a> {
         mut readings: Readings,
         client: &mut Client,
     ) -> Result<Gathered, ClientError> {
+        let mut is_whole = false;
         while let Some(batch) = readings.recv().await {
             for reading in batch {
+                is_whole = matches!(reading, Reading::End);
                 self.take(reading, client).await?;
             }
             let items = self.builder.take_items(RECORDED_TOGETHER);
             if !items.is_empty() {
                 client.vault.append(&[], &items)?;
             }
+        }
+        if !is_whole {
+            return Err(ClientError::ReadingStopped);
         }
         let stored = self.store.finish(client).await?;
         let (root, items) = self.builder.finish(&is_known(client))?;
@@ -99,7 +106,7 @@ impl<'a> Gather<'a> {
     async fn take(&mut self, reading: Reading, client: &mut Client) -> Result<(), ClientError> {
         match reading {
             Reading::Enter(entry) => {
-                self.before.enter(&entry.name, &client.vault)?;
+                self.before.enter(&entry.name, &client.vault);
                 self.builder.enter(entry);
             }
             Reading::Leave => {
@@ -140,6 +147,12 @@ impl<'a> Gather<'a> {
             }
             // A file that became something else since the walk came by.
             Reading::Other(entry) => self.builder.add(entry, &is_known(client)),
+            // What is in it was not walked.
+            Reading::Enter(entry) => {
+                let path = PathBuf::from(OsString::from_vec(entry.name));
+                self.troubles.add(Trouble { path, why: Why::Changed });
+                Ok(())
+            }
             _ => Ok(()),
         }
     }
@@ -153,7 +166,7 @@ impl<'a> Gather<'a> {
         client: &mut Client,
     ) -> Result<(), ClientError> {
         if let Some((file, xattrs)) = self.before.file(&entry.name)
-            && content.is(&content_tag(file.len, &file.sha256, &self.seen_key))
+            && content.is(&content_tag(file.len, &file.sha256, xattrs, &self.seen_key))
         {
             let (file, xattrs) = (file.clone(), xattrs.to_vec());
             let tags = tags(&file.content, &client.vault)?;
@@ -183,12 +196,14 @@ impl<'a> Gather<'a> {
         client: &mut Client,
     ) -> Result<(), ClientError> {
         let mut readings = read_file(path, name, reader_options(client));
+        let mut is_whole = false;
         while let Some(batch) = readings.recv().await {
             for reading in batch {
+                is_whole = matches!(reading, Reading::End);
                 self.read(reading, client).await?;
             }
         }
-        Ok(())
+        if is_whole { Ok(()) } else { Err(ClientError::ReadingStopped) }
     }
 
     fn file(&mut self, mut entry: Entry, file: File, client: &Client) -> Result<(), ClientError> {

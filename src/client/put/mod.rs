@@ -11,6 +11,7 @@
 //! | `tree` | files and folders → tree pages |
 //! | `flow` | the whole, up to the published head |
 //! | `expected` | how much there is, for whoever watches |
+//! | `others` | what the vault's other devices did, before and meanwhile |
 //! | `trouble` | what could not be read, said at the end |
 
 mod before;
@@ -19,6 +20,7 @@ mod exclude;
 mod expected;
 mod flow;
 mod gather;
+mod others;
 mod read;
 mod source;
 mod store;

@@ -12,7 +12,7 @@ use nix::fcntl::OFlag;
 use tokio::sync::mpsc;
 
 use crate::client::error::ClientError;
-use crate::client::put::describe::{Describer, content_tag};
+use crate::client::put::describe::{Describer, content_tag, nanos};
 use crate::client::put::source::{Source, Whole, seek_file};
 use crate::client::put::trouble::{Trouble, Why};
 use crate::client::put::walk::{Found, FoundKind, Root, Step, WalkOptions, Walker, look};
@@ -49,6 +49,8 @@ pub(crate) enum Reading {
     Link { entry: Entry, path: PathBuf },
     /// Anything but a file or folder.
     Other(Entry),
+    /// Everything was read.
+    End,
     /// Something cannot be read; the segments of the file that was being read are for nothing.
     Trouble(Trouble),
 }
@@ -114,7 +116,7 @@ fn start(options: ReaderOptions, work: impl FnOnce(&mut Reader) + Send + 'static
         let (batch, links) = (Vec::new(), BTreeSet::new());
         let mut reader = Reader { options, describer, sender, batch, batch_len: 0, links };
         work(&mut reader);
-        let _reader_left = reader.flush();
+        let _reader_left = reader.push(Reading::End).and_then(|()| reader.flush());
     });
     receiver
 }
@@ -143,12 +145,14 @@ impl Reader {
             return self.push(known);
         }
         let (entry, trouble) = self.describer.entry(&found);
+        // Only what was described whole, and stands so until it is read, need not be read next time.
+        let state = trouble.is_none().then(|| self.describer.state(&found.metadata));
         if let Some(trouble) = trouble {
             self.push(Reading::Trouble(trouble))?;
         }
         match &found.kind {
             FoundKind::Dir => self.push(Reading::Enter(entry)),
-            FoundKind::File => self.file(&found.path, entry),
+            FoundKind::File => self.file(&found.path, entry, state),
             _ => self.push(Reading::Other(entry)),
         }
     }
@@ -168,8 +172,8 @@ impl Reader {
         Some(Reading::Unchanged { entry, path, content })
     }
 
-    fn file(&mut self, path: &Path, entry: Entry) -> Result<(), Gone> {
-        match self.read(path, entry)? {
+    fn file(&mut self, path: &Path, entry: Entry, described: Option<Tag>) -> Result<(), Gone> {
+        match self.read(path, entry, described)? {
             Ok(()) => Ok(()),
             Err(error) => {
                 self.push(Reading::Trouble(Trouble { path: path.to_owned(), why: Why::of(&error) }))
@@ -177,7 +181,13 @@ impl Reader {
         }
     }
 
-    fn read(&mut self, path: &Path, mut entry: Entry) -> Result<io::Result<()>, Gone> {
+    fn read(
+        &mut self,
+        path: &Path,
+        mut entry: Entry,
+        described: Option<Tag>,
+    ) -> Result<io::Result<()>, Gone> {
+        let begun = seconds(self.options.env.now());
         let opened = open(path).and_then(|file| {
             let before = file.metadata()?;
             Ok((Source::file(file, &before)?, before))
@@ -202,9 +212,10 @@ impl Reader {
         } else {
             // It may have been replaced between the walk and now: what was read counts.
             entry.mtime = after.mtime();
-            entry.mtime_nanos = u32::try_from(after.mtime_nsec()).unwrap_or(0);
-            let is_settled = after.ctime().max(after.mtime()) + YOUNG_SECS < seconds(self.options.env.now());
-            let content = content_tag(whole.len, &whole.sha256, &self.options.seen_key);
+            entry.mtime_nanos = nanos(&after);
+            let is_settled = after.ctime().max(after.mtime()).saturating_add(YOUNG_SECS) < begun;
+            let is_settled = is_settled && described == Some(state);
+            let content = content_tag(whole.len, &whole.sha256, &entry.xattrs, &self.options.seen_key);
             let seen = SeenFile { path: self.describer.path(path), state, content };
             self.push_file(entry, whole, is_settled.then_some(seen))
         }

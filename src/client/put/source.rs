@@ -125,7 +125,7 @@ fn holes(file: &File, metadata: &Metadata) -> io::Result<Vec<Hole>> {
     let mut at = 0;
     while at < len && holes.len() < HOLE_COUNT_MAX {
         let Ok(offset) = find(file, at, Whence::SeekHole) else { break };
-        if offset >= len {
+        if offset >= len || (offset == at && at > 0) {
             break;
         }
         // Behind the last data there is none to be found.

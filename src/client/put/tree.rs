@@ -28,6 +28,7 @@ struct Folder {
     entries: Vec<Entry>,
     entries_len: usize,
     pages: Vec<Tag>,
+    last_name: Vec<u8>,
 }
 
 impl TreeBuilder {
@@ -53,6 +54,12 @@ impl TreeBuilder {
     /// The next entry of the folder that was entered last; names come in ascending order.
     pub(crate) fn add(&mut self, entry: Entry, is_known: &impl IsKnown) -> Result<(), ClientError> {
         let mut folder = self.folders.pop().expect("the root is always there");
+        // A folder that is changed while it is listed may give a name twice.
+        if entry.name <= folder.last_name {
+            self.folders.push(folder);
+            return Ok(());
+        }
+        folder.last_name.clone_from(&entry.name);
         let len = entry_len(&entry);
         if folder.entries_len + len > PAGE_BYTES_MAX {
             self.close_page(&mut folder, is_known)?;

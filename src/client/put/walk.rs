@@ -153,7 +153,12 @@ impl Iterator for Walker {
 }
 
 fn step(entry: &DirEntry, name: Vec<u8>) -> Step {
+    let was_dir = entry.file_type().is_none_or(|kind| kind.is_dir());
     match look(entry.path(), name) {
+        // It became a folder a moment ago: what is in it is not walked.
+        Ok(found) if matches!(found.kind, FoundKind::Dir) && !was_dir && entry.depth() > 0 => {
+            Step::Trouble(Trouble { path: found.path, why: Why::Vanished })
+        }
         Ok(found) if matches!(found.kind, FoundKind::Dir) => Step::Enter(found),
         Ok(found) => Step::Met(found),
         Err(error) => Step::Trouble(Trouble { path: entry.path().to_owned(), why: Why::of(&error) }),
