@@ -12,8 +12,31 @@ use crate::format::FormatError;
 use crate::transport::TransportError;
 use crate::vault::{ResolveError, VaultError};
 
+/// What only a put can end in.
+fn of_a_put(error: &ClientError) -> Option<(Exit, &'static str)> {
+    Some(match error {
+        ClientError::Pattern { .. } => {
+            (Exit::Usage, "write it as in a .gitignore: `*.tmp`, `/build`, `!keep`")
+        }
+        ClientError::LabelTooLong { .. } => (Exit::Usage, "choose a shorter one"),
+        ClientError::ForkedHome { .. } => (
+            Exit::Home,
+            "make a fresh home with `blobdvm --home DIR recover`, and put again from there: this one is a copy that \
+             went its own way",
+        ),
+        ClientError::ReadingStopped => (Exit::Failure, "run it again, with -v to see more"),
+        ClientError::LetGoMeanwhile => {
+            (Exit::TooFewProviders, "run it again: what is stored already is not sent twice")
+        }
+        _ => return None,
+    })
+}
+
 impl From<ClientError> for CliError {
     fn from(error: ClientError) -> Self {
+        if let Some((exit, remedy)) = of_a_put(&error) {
+            return Self::new(exit, chain(&error), remedy);
+        }
         let (exit, remedy) = match &error {
             ClientError::TooFewProviders { .. } => (
                 Exit::TooFewProviders,
@@ -66,20 +89,6 @@ impl From<ClientError> for CliError {
             ),
             ClientError::File { source, .. } => (Exit::Failure, file_remedy(source).to_owned()),
             ClientError::Destination { .. } => (Exit::Usage, "name another path".to_owned()),
-            ClientError::Pattern { .. } => {
-                (Exit::Usage, "write it as in a .gitignore: `*.tmp`, `/build`, `!keep`".to_owned())
-            }
-            ClientError::LabelTooLong { .. } => (Exit::Usage, "choose a shorter one".to_owned()),
-            ClientError::ForkedHome { .. } => (
-                Exit::Home,
-                "make a fresh home with `blobdvm --home DIR recover`, and put again from there: it is a copy that went \
-                 its own way"
-                    .to_owned(),
-            ),
-            ClientError::ReadingStopped => (Exit::Failure, "run it again, with -v to see more".to_owned()),
-            ClientError::LetGoMeanwhile => {
-                (Exit::TooFewProviders, "run it again: what is stored already is not sent twice".to_owned())
-            }
             ClientError::Stream(_) => (Exit::Failure, "check who reads the output".to_owned()),
             ClientError::Format(FormatError::UnknownVersion { .. }) => {
                 (Exit::Failure, "use a newer blobdvm".to_owned())
@@ -87,7 +96,6 @@ impl From<ClientError> for CliError {
             ClientError::Format(_) => (Exit::Integrity, "check with `blobdvm manifest verify`".to_owned()),
             ClientError::Exchange(_) => (Exit::Failure, "try again, or use another provider".to_owned()),
             ClientError::Vault(_) | ClientError::Transport(_) => return Self::passed_on(error),
-            #[expect(unreachable_patterns, reason = "the enum may grow outside this crate's view")]
             _ => (Exit::Failure, "try again with -v to see more".to_owned()),
         };
         Self::new(exit, with_failures(&error), remedy)

@@ -5,6 +5,9 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
 
+use blobdvm::client::ClientError;
+use blobdvm::format::{ContentItem, RefList};
+
 use crate::compare::differences;
 use crate::shape::noise;
 use crate::world::World;
@@ -66,6 +69,52 @@ async fn file_that_changed_behind_its_times_is_read() {
     assert_eq!(outcome.unchanged, 2);
     let out = world.get("tree").await;
     assert_eq!(fs::read(out.join("tree/1/file 1")).unwrap(), noise(5_000, 99));
+}
+
+/// The snapshot before may be older than the put that saw a file last; then its attributes are not those of the file.
+#[tokio::test(flavor = "multi_thread")]
+async fn unchanged_file_has_the_attributes_that_it_has_now() {
+    let mut world = World::start().await;
+    let tree = world.folder("tree");
+    fill(&tree, &[1_000; 3]);
+    let file = tree.join("1/file 1");
+    if xattr::set(&file, "user.note", b"old").is_err() {
+        eprintln!("skipped: this file system has no attributes");
+        return;
+    }
+    settle().await;
+    world.put(&tree, "daily").await;
+    xattr::set(&file, "user.note", b"new").unwrap();
+    settle().await;
+    world.put(&tree, "weekly").await;
+    world.put(&tree, "daily").await;
+    let out = world.get("daily").await;
+    assert_eq!(differences(&tree, &out.join("tree")), Vec::<String>::new());
+}
+
+/// A copied home that has records of its own which nobody else can have must not build on them.
+#[tokio::test(flavor = "multi_thread")]
+async fn home_whose_records_contradict_the_published_ones_is_refused() {
+    let mut world = World::start().await;
+    let tree = world.folder("tree");
+    fill(&tree, &[1_000; 3]);
+    world.put(&tree, "tree").await;
+    let World { net, client } = world;
+    drop(client);
+    let (original, copy) = (net.home_dir("home"), net.home_dir("copy"));
+    let copied = std::process::Command::new("cp").arg("-a").arg(&original).arg(&copy).status().unwrap();
+    assert!(copied.success());
+    let mut ahead = World { client: World::open(&net, "home").await, net };
+    fill(&tree, &[2_000; 4]);
+    ahead.put(&tree, "tree").await;
+    let World { net, client } = ahead;
+    drop(client);
+    let mut left = World { client: World::open(&net, "copy").await, net };
+    let key = left.client.vault.keys().tree_tag_key();
+    let list = RefList::new(Vec::new(), &key).unwrap();
+    left.client.vault.append(&[], &[ContentItem::RefList(list)]).unwrap();
+    let refused = left.client.put(&[tree], &crate::world::options("tree")).await.unwrap_err();
+    assert!(matches!(refused, ClientError::ForkedHome { .. }), "{refused}");
 }
 
 /// What the manifest says is unchanged may be gone at the providers: then it is read and stored anew.

@@ -33,6 +33,12 @@ impl World {
         Client::new(vault, net.carrier().await, Arc::new(Unwatched), PATIENCE, Env::system())
     }
 
+    /// A vault whose home is there.
+    pub(crate) async fn open(net: &Net, name: &str) -> Client {
+        let vault = Home::open(&net.home_dir(name), &Env::system()).unwrap();
+        Client::new(vault, net.carrier().await, Arc::new(Unwatched), PATIENCE, Env::system())
+    }
+
     /// Backs up `path` as `name`.
     pub(crate) async fn put(&mut self, path: &Path, name: &str) -> PutOutcome {
         self.client.put(&[path.to_owned()], &options(name)).await.unwrap()
