@@ -109,6 +109,7 @@ impl Confirmer {
     ) -> Result<(), ClientError> {
         let mut schemes = BTreeMap::new();
         let mut promised: BTreeMap<ProviderId, Vec<(PackId, Promised)>> = BTreeMap::new();
+        let mut recorded = BTreeMap::new();
         let unusable = match self.unusable.take() {
             Some(unusable) => unusable,
             None => client.vault.unusable_packs()?,
@@ -117,7 +118,8 @@ impl Confirmer {
             let Some(entry) = client.vault.pack(id)? else { continue };
             let coding = &entry.pack.coding;
             schemes.insert(*id, coding.scheme);
-            for (shard, provider, _) in &entry.promises {
+            for (shard, provider, expires) in &entry.promises {
+                recorded.insert((*id, *shard, *provider), *expires);
                 let Some(name) = coding.shards.get(shard.as_usize()) else { continue };
                 let len = coding.shard_len();
                 let shard = Promised { shard: *shard, provider: *provider, hash: name.hash, len };
@@ -136,7 +138,10 @@ impl Confirmer {
             let mut heard = Vec::new();
             for ((pack, shard), expires) in shards.iter().zip(found) {
                 let Some(expires) = expires else { continue };
-                heard.push(Promise { pack: *pack, shard: shard.shard, expires });
+                // What is recorded already need not be said again: of two promises the later one counts.
+                if recorded.get(&(*pack, shard.shard, provider)).is_none_or(|known| expires > *known) {
+                    heard.push(Promise { pack: *pack, shard: shard.shard, expires });
+                }
                 if expires >= self.standard.keep_until {
                     holders.entry(*pack).or_default().insert(provider, shard.shard);
                 }
