@@ -16,6 +16,11 @@ use crate::erasure::Scheme;
 use crate::format::{Promise, Promises};
 use crate::types::{BlobHash, PackId, ProviderId, ShardIndex, Timestamp};
 
+/// How long a shard must be promised, unless `--accept-short` is given.
+pub(crate) const KEEP_FOR: Duration = Duration::from_secs(30 * 86_400);
+/// How long with it: time enough to put again.
+pub(crate) const KEEP_FOR_SHORT: Duration = Duration::from_secs(12 * 3_600);
+
 /// What a reused pack must still be.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Standard {

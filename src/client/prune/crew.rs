@@ -1,10 +1,8 @@
 //! The providers that take what a removal or a prune has to record.
 
-use std::time::Duration;
-
 use crate::client::base::Client;
 use crate::client::catch_up::CaughtUp;
-use crate::client::confirm::Standard;
+use crate::client::confirm::{KEEP_FOR, KEEP_FOR_SHORT, Standard};
 use crate::client::error::ClientError;
 use crate::client::placement::Placement;
 use crate::client::roster::Roster;
@@ -12,10 +10,6 @@ use crate::client::upload::Uploader;
 use crate::erasure::Scheme;
 use crate::format::Head;
 
-/// What is asked of providers, if enough of them offer it.
-const KEEP_FOR: Duration = Duration::from_secs(30 * 86_400);
-/// What is asked where the vault has been put at providers that promise less.
-const KEEP_FOR_SHORT: Duration = Duration::from_secs(12 * 3_600);
 /// The spread of a vault that has no head yet.
 const SPREAD_DEFAULT: u8 = 3;
 
@@ -28,8 +22,8 @@ pub(super) struct Crew {
 
 impl Client {
     /// Finds all providers that answer, and plans for `spread_wanted` or the spread that this vault's manifest has,
-    /// whichever is wider, or for as many as there are: what is let go must not wait for a provider that never comes back. The next put brings the manifest
-    /// to its full spread again.
+    /// whichever is wider, or for as many as there are: what is let go must not wait for a provider that never comes
+    /// back. The next put brings the manifest to its full spread again.
     ///
     /// # Errors
     /// [`ClientError::TooFewProviders`] if fewer than two answer.
@@ -38,6 +32,7 @@ impl Client {
         let usual = spread_of(caught).max(spread_wanted);
         let least = usual.min(2);
         let now = self.env.now();
+        // The shorter one for a vault that has been put at providers that promise less.
         for keep_for in [KEEP_FOR, KEEP_FOR_SHORT] {
             let mut candidates = roster.candidates();
             candidates.retain(|candidate| {

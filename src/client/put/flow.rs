@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::client::base::Client;
-use crate::client::confirm::{Confirmer, Standard};
+use crate::client::confirm::{Confirmer, KEEP_FOR, KEEP_FOR_SHORT, Standard};
 use crate::client::error::{ClientError, Failure};
 use crate::client::placement::Placement;
 use crate::client::put::before::Before;
@@ -27,11 +27,6 @@ use crate::types::limits::{
     LABEL_LEN_MAX, NEED_COUNT_MAX, SNAPSHOT_LABEL_COUNT_MAX, SNAPSHOT_PATH_COUNT_MAX,
 };
 use crate::types::{PackId, ProviderId, SnapshotId, Timestamp};
-
-/// What a put asks of providers unless `--accept-short` is given.
-const KEEP_FOR: Duration = Duration::from_secs(30 * 86_400);
-/// What it asks with `--accept-short`: time enough to put again.
-const KEEP_FOR_SHORT: Duration = Duration::from_secs(12 * 3_600);
 
 /// How to put.
 #[derive(Debug, Clone)]
