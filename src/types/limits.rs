@@ -171,6 +171,10 @@ pub const DOWNLOAD_BYTES_MAX: u64 = 12 * 1024 * 1024;
 pub const KNOWN_PROVIDER_COUNT_MAX: usize = 1_024;
 /// Bytes of a vault's settings before sealing.
 pub const SETTINGS_LEN_MAX: u64 = 1024 * 1024;
+/// Bytes of what a home remembers of its vault's health, before sealing.
+pub const CARE_LEN_MAX: u64 = 8 * 1024 * 1024;
+/// Shards that a home remembers as to be healed.
+pub const BLEMISH_COUNT_MAX: usize = 20_000;
 /// Files whose state a home remembers; beyond it all are read once more.
 pub const SEEN_FILE_COUNT_MAX: u64 = 20_000_000;
 /// Devices of one vault, past ones included.

@@ -9,14 +9,19 @@ use crate::format::codec::Reader;
 use crate::format::{Body, Device, Place, PlacementItem, Promises, Record};
 use crate::types::{DeviceId, ProviderId, Timestamp};
 use crate::vault::log::ChainLog;
-use crate::vault::{key_file, parse_secret, settings};
+use crate::vault::{care, key_file, parse_secret, settings};
 
 /// The body of a target.
 pub type Target = fn(&[u8]);
 
 /// Every target of this layer: its name in `fuzz/fuzz_targets`, and its body.
-pub const TARGETS: [(&str, Target); 4] =
-    [("vault_settings", settings), ("vault_key", key), ("vault_chain", chain), ("vault_log", log)];
+pub const TARGETS: [(&str, Target); 5] = [
+    ("vault_settings", settings),
+    ("vault_care", care),
+    ("vault_key", key),
+    ("vault_chain", chain),
+    ("vault_log", log),
+];
 
 const DEVICE: DeviceId = DeviceId::new([9; 16]);
 
@@ -25,6 +30,14 @@ pub fn settings(bytes: &[u8]) {
     if let Ok(read) = settings::parse(bytes) {
         let again = settings::encode(&read).expect("settings can be written as JSON");
         assert_eq!(settings::parse(&again).expect("what was written can be read"), read);
+    }
+}
+
+/// What a home remembers of its vault's health, opened: what is read is written the same way again.
+pub fn care(bytes: &[u8]) {
+    if let Some(read) = care::parse(bytes) {
+        let again = care::encode(&read).expect("it can be written as JSON");
+        assert_eq!(care::parse(&again).expect("what was written can be read"), read);
     }
 }
 

@@ -20,6 +20,7 @@ const DEVICE_FILE_LEN_MAX: u64 = 64;
 /// | `device` | id of this device | no secret |
 /// | `settings` | relays, known providers | yes |
 /// | `head` | the head that this device published last | yes |
+/// | `care` | shards to be healed, absent providers, the last round of `watch` | yes |
 /// | `nameless` | blobs that providers keep and nothing names, and since when that is known | yes |
 /// | `manifest/` | for each device its records, and how many bytes of them are safe | yes |
 /// | `seen` | how files stood when they were put last | no secret |

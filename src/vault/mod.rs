@@ -11,6 +11,7 @@
 
 pub mod fuzz;
 
+mod care;
 mod catalog;
 mod error;
 mod files;
@@ -31,6 +32,7 @@ mod snapshots;
 mod verify;
 
 pub use crate::format::RecordFault;
+pub use care::{Blemish, Care, Moved, Round};
 pub use error::{ResolveError, VaultError};
 pub use head_file::HeadRelation;
 pub use home::Home;
