@@ -34,6 +34,12 @@ impl Client {
     ///
     /// `providers` are looked at, besides those that announce themselves, where no relay has a head.
     pub async fn recover(&self, providers: &BTreeSet<ProviderId>) -> Result<RecoverOutcome, ClientError> {
+        let done = self.recover_devices(providers).await;
+        self.remember_deeds();
+        done
+    }
+
+    async fn recover_devices(&self, providers: &BTreeSet<ProviderId>) -> Result<RecoverOutcome, ClientError> {
         let found = find::on_relays(&*self.carrier, self.vault.keys()).await?;
         let mut behind = Vec::new();
         let mut heads = Vec::new();

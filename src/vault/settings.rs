@@ -12,11 +12,13 @@ use crate::env::Env;
 use crate::format::FormatError;
 use crate::types::limits::{KNOWN_PROVIDER_COUNT_MAX, SETTINGS_LEN_MAX};
 use crate::types::{DeviceId, ProviderId, Timestamp};
-use crate::vault::{VaultError, files};
+use crate::vault::{ProviderRecord, VaultError, files};
 
 const SETTINGS_VERSION: u8 = 1;
 /// Characters of a label; providers choose theirs themselves.
 const LABEL_CHAR_COUNT_MAX: usize = 64;
+/// Characters of an operator's name.
+const OPERATOR_CHAR_COUNT_MAX: usize = 32;
 
 /// What a vault remembers besides its manifest.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,6 +45,15 @@ pub struct KnownProvider {
     pub first_seen: Timestamp,
     /// When it last answered.
     pub last_seen: Timestamp,
+    /// True if the owner wants nothing stored there.
+    #[serde(default)]
+    pub banned: bool,
+    /// Who runs it, if the owner said so: what one operator has is lost together.
+    #[serde(default)]
+    pub operator: Option<String>,
+    /// What it did in earlier runs.
+    #[serde(default)]
+    pub record: ProviderRecord,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -53,25 +64,49 @@ struct SettingsFile {
 }
 
 impl Settings {
-    /// Remembers that `provider` answered at `now`. Its label is taken over where it has none yet.
+    /// Remembers what `provider` did in a run that ends at `now`. Its label is taken over where it has none yet.
     ///
-    /// Where too many are known, the untrusted one that was silent longest is forgotten.
-    pub fn see_provider(&mut self, provider: ProviderId, label: &str, now: Timestamp) {
-        let known = self.providers.entry(provider).or_insert_with(|| KnownProvider::new(now));
-        known.last_seen = known.last_seen.max(now);
+    /// Where too many are known, the one that was silent longest is forgotten, out of those about which the owner has
+    /// said nothing.
+    pub fn remember_provider(
+        &mut self,
+        provider: ProviderId,
+        run: &ProviderRecord,
+        label: &str,
+        now: Timestamp,
+    ) {
+        let known = self.provider(provider, now);
+        known.record.absorb(run, known.last_seen, now);
+        if run.is_heard() {
+            known.last_seen = known.last_seen.max(now);
+        }
         if known.label.is_empty() {
-            known.label = label.chars().take(LABEL_CHAR_COUNT_MAX).collect();
+            known.label = short_text(label, LABEL_CHAR_COUNT_MAX);
         }
         self.forget_beyond_limit();
     }
 
     /// Counts `provider` as trusted from now on; `label`, if given, replaces the one it has.
     pub fn trust_provider(&mut self, provider: ProviderId, label: Option<&str>, now: Timestamp) {
-        let known = self.providers.entry(provider).or_insert_with(|| KnownProvider::new(now));
-        known.trusted = true;
+        let known = self.provider(provider, now);
+        (known.trusted, known.banned) = (true, false);
         if let Some(label) = label {
-            known.label = label.chars().take(LABEL_CHAR_COUNT_MAX).collect();
+            known.label = short_text(label, LABEL_CHAR_COUNT_MAX);
         }
+        self.forget_beyond_limit();
+    }
+
+    /// Stores nothing at `provider` from now on.
+    pub fn ban_provider(&mut self, provider: ProviderId, now: Timestamp) {
+        let known = self.provider(provider, now);
+        (known.trusted, known.banned) = (false, true);
+        self.forget_beyond_limit();
+    }
+
+    /// Says who runs `provider`; an empty name takes that back.
+    pub fn set_operator(&mut self, provider: ProviderId, operator: &str, now: Timestamp) {
+        let operator = short_text(operator.trim(), OPERATOR_CHAR_COUNT_MAX);
+        self.provider(provider, now).operator = Some(operator).filter(|name| !name.is_empty());
         self.forget_beyond_limit();
     }
 
@@ -85,9 +120,22 @@ impl Settings {
         self.providers.iter().filter(|(_, known)| known.trusted).map(|(id, _)| *id)
     }
 
+    /// The banned providers.
+    pub fn banned_providers(&self) -> impl Iterator<Item = ProviderId> + '_ {
+        self.providers.iter().filter(|(_, known)| known.banned).map(|(id, _)| *id)
+    }
+
+    fn provider(&mut self, provider: ProviderId, now: Timestamp) -> &mut KnownProvider {
+        self.providers.entry(provider).or_insert_with(|| KnownProvider::new(now))
+    }
+
     fn forget_beyond_limit(&mut self) {
+        let worth = |known: &KnownProvider| {
+            let is_owners_word = known.trusted || known.banned || known.operator.is_some();
+            (is_owners_word, known.last_seen)
+        };
         while self.providers.len() > KNOWN_PROVIDER_COUNT_MAX {
-            let least = self.providers.iter().min_by_key(|(_, known)| (known.trusted, known.last_seen));
+            let least = self.providers.iter().min_by_key(|(_, known)| worth(known));
             let Some(least) = least.map(|(id, _)| *id) else { return };
             self.providers.remove(&least);
         }
@@ -96,8 +144,21 @@ impl Settings {
 
 impl KnownProvider {
     fn new(now: Timestamp) -> Self {
-        Self { label: String::new(), trusted: false, first_seen: now, last_seen: now }
+        Self {
+            label: String::new(),
+            trusted: false,
+            first_seen: now,
+            last_seen: now,
+            banned: false,
+            operator: None,
+            record: ProviderRecord::default(),
+        }
     }
+}
+
+/// The beginning of a name, without what would make it longer in the file than it is.
+fn short_text(text: &str, char_count_max: usize) -> String {
+    text.chars().filter(|char| !char.is_control()).take(char_count_max).collect()
 }
 
 /// Seals and writes the settings.
@@ -179,7 +240,9 @@ mod tests {
 
         let mut settings = Settings::default();
         settings.relays.push(RelayUrl::parse("wss://relay.example").unwrap());
-        settings.see_provider(provider(1), "planted-marker", Timestamp(5));
+        let run = ProviderRecord { answered: 3, ..ProviderRecord::default() };
+        settings.remember_provider(provider(1), &run, "planted-marker", Timestamp(5));
+        settings.set_operator(provider(1), " Ada ", Timestamp(5));
         settings.trust_provider(provider(2), None, Timestamp(6));
         write(&path, &settings, &keys, &Env::system()).unwrap();
         assert_eq!(read(&path, &keys).unwrap(), settings);
@@ -197,11 +260,65 @@ mod tests {
     }
 
     #[test]
-    fn known_providers_are_bounded_and_the_trusted_stay() {
+    fn settings_of_an_older_program_are_read() {
+        let id = provider(1).to_string();
+        let known = r#"{"label":"Ada","trusted":true,"first_seen":1,"last_seen":2}"#;
+        let text = format!(r#"{{"version":1,"providers":{{"{id}":{known}}}}}"#);
+        let Ok(settings) = parse(text.as_bytes()) else { panic!("not read") };
+        let known = &settings.providers[&provider(1)];
+        assert_eq!((known.trusted, known.banned, known.record), (true, false, ProviderRecord::default()));
+    }
+
+    #[test]
+    fn fullest_settings_fit_their_limit() {
+        let most = ProviderRecord {
+            latency_ms: Some(u32::MAX),
+            throughput: Some(u32::MAX),
+            answered: u32::MAX,
+            refused: u32::MAX,
+            silent: u32::MAX,
+            stored_bytes: u64::MAX,
+            fetched_bytes: u64::MAX,
+            lost: u32::MAX,
+            corrupt: u32::MAX,
+            audited_good: u32::MAX,
+            audited_bad: u32::MAX,
+            demerits: u32::MAX,
+            last_failed: Timestamp(u64::MAX),
+        };
+        let mut settings = Settings::default();
+        for number in 0..=u32::try_from(KNOWN_PROVIDER_COUNT_MAX).unwrap() {
+            let label = "\u{1f980}".repeat(100);
+            settings.remember_provider(provider(number), &most, &label, Timestamp(u64::MAX));
+            settings.set_operator(provider(number), &label, Timestamp(u64::MAX));
+        }
+        assert_eq!(settings.providers.len(), KNOWN_PROVIDER_COUNT_MAX);
+        let len = encode(&settings).unwrap().len() as u64;
+        assert!(len < SETTINGS_LEN_MAX * 15 / 16, "{len}");
+    }
+
+    #[test]
+    fn owners_last_word_on_a_provider_counts() {
+        let mut settings = Settings::default();
+        settings.trust_provider(provider(1), Some("Ada"), Timestamp(1));
+        settings.ban_provider(provider(1), Timestamp(2));
+        assert_eq!(settings.trusted_providers().count(), 0);
+        assert_eq!(settings.banned_providers().collect::<Vec<_>>(), [provider(1)]);
+        settings.trust_provider(provider(1), None, Timestamp(3));
+        assert_eq!((settings.trusted_providers().count(), settings.banned_providers().count()), (1, 0));
+        assert_eq!(settings.providers[&provider(1)].label, "Ada");
+        settings.set_operator(provider(1), "", Timestamp(4));
+        assert_eq!(settings.providers[&provider(1)].operator, None);
+    }
+
+    #[test]
+    fn known_providers_are_bounded_and_those_with_a_word_of_the_owner_stay() {
         let mut settings = Settings::default();
         settings.trust_provider(provider(0), Some("friend"), Timestamp(0));
+        settings.ban_provider(provider(5_000), Timestamp(0));
         for number in 1..=u32::try_from(KNOWN_PROVIDER_COUNT_MAX).unwrap() + 10 {
-            settings.see_provider(provider(number), "", Timestamp(number.into()));
+            let heard = ProviderRecord { answered: 1, ..ProviderRecord::default() };
+            settings.remember_provider(provider(number), &heard, "", Timestamp(number.into()));
         }
         assert_eq!(settings.providers.len(), KNOWN_PROVIDER_COUNT_MAX);
         assert_eq!(settings.trusted_providers().collect::<Vec<_>>(), [provider(0)]);

@@ -8,6 +8,7 @@ use crate::client::exchange::{Exchange, ExchangeError};
 use crate::session::{AskSession, Pace};
 use crate::types::limits::{BATCH_COUNT_MAX, EVENT_LEN_MAX};
 use crate::types::{BlobHash, ProviderId, Timestamp};
+use crate::vault::Deed;
 use crate::wire::{Action, Answer, Claim, ErrorCode, Extension, Hashes, ItemsOf, Promise};
 
 /// Answers that may wait for one question.
@@ -18,7 +19,8 @@ const SEVERAL: BlobHash = BlobHash::new([0; 32]);
 impl Exchange {
     /// Whether the provider answers at all, and how long that takes. Any answer counts, a refusal too.
     pub async fn probe(&self, provider: ProviderId, deadline: Duration) -> Result<Duration, ExchangeError> {
-        self.link(provider)?.probe(deadline).await
+        let link = self.link(provider)?;
+        self.judged(&link, link.probe(deadline)).await
     }
 
     /// Whether blobs are there, and until when, in the order of `hashes`.
@@ -31,7 +33,7 @@ impl Exchange {
     ) -> Result<Vec<Option<Promise>>, ExchangeError> {
         let link = self.link(provider)?;
         if link.terms.speaks(Extension::Stat) {
-            return link.ask_items(hashes, ItemsOf::Stat, Action::Stat).await;
+            return self.judged(&link, link.ask_items(hashes, ItemsOf::Stat, Action::Stat)).await;
         }
         let mut items = Vec::with_capacity(hashes.len());
         for hash in hashes {
@@ -58,7 +60,8 @@ impl Exchange {
         let link = self.link(provider)?;
         link.expect(Extension::Renew)?;
         let retention = retention.filter(|_| link.terms.speaks(Extension::Retain));
-        link.ask_items(hashes, ItemsOf::Renew, |hashes| Action::Renew { hashes, retention }).await
+        let renewing = link.ask_items(hashes, ItemsOf::Renew, |hashes| Action::Renew { hashes, retention });
+        self.judged(&link, renewing).await
     }
 
     /// Drops the claims on blobs. Whether there was one, in the order of `hashes`.
@@ -69,12 +72,13 @@ impl Exchange {
     ) -> Result<Vec<bool>, ExchangeError> {
         let link = self.link(provider)?;
         if link.terms.speaks(Extension::Batch) {
-            let items = link.ask_items(hashes, ItemsOf::Delete, Action::Delete).await?;
+            let items = self.judged(&link, link.ask_items(hashes, ItemsOf::Delete, Action::Delete)).await?;
             return Ok(items.iter().map(Option::is_some).collect());
         }
         let mut had_claims = Vec::with_capacity(hashes.len());
         for hash in hashes {
-            had_claims.push(match link.ask(Action::Delete(Hashes::One(*hash)), *hash).await {
+            let asking = link.ask(Action::Delete(Hashes::One(*hash)), *hash);
+            had_claims.push(match self.judged(&link, asking).await {
                 Ok(Answer::Deleted(deleted)) if deleted == *hash => true,
                 Ok(_) => return Err(ExchangeError::Corrupt { provider, hash: *hash }),
                 Err(error) if error.code() == Some(&ErrorCode::FileNotFound) => false,
@@ -93,7 +97,7 @@ impl Exchange {
     ) -> Result<(Vec<Claim>, bool), ExchangeError> {
         let link = self.link(provider)?;
         link.expect(Extension::List)?;
-        match link.ask(Action::List { after, limit: None }, SEVERAL).await? {
+        match self.judged(&link, link.ask(Action::List { after, limit: None }, SEVERAL)).await? {
             Answer::Listed { claims, more }
                 if claims.first().is_none_or(|claim| Some(claim.hash) > after) =>
             {
@@ -115,6 +119,18 @@ impl Exchange {
                 return Ok(all);
             }
         }
+    }
+
+    /// Awaits an answer, and notes how that went.
+    async fn judged<T>(
+        &self,
+        link: &Link,
+        asking: impl Future<Output = Result<T, ExchangeError>>,
+    ) -> Result<T, ExchangeError> {
+        let started = now();
+        let outcome = asking.await;
+        self.judge(link, started, &outcome, |took| Deed::Answered { took });
+        outcome
     }
 }
 

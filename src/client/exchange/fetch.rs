@@ -8,6 +8,7 @@ use crate::client::exchange::{Exchange, ExchangeError};
 use crate::session::{FetchOptions, FetchSession, chunking};
 use crate::types::limits::{CHUNK_COUNT_MAX, CHUNK_LEN, EVENT_LEN_MAX};
 use crate::types::{BlobHash, ProviderId, Timestamp};
+use crate::vault::Deed;
 use crate::wire::{Action, Extension, Hashes};
 
 /// Events beside the chunks that may wait for a fetch.
@@ -34,10 +35,13 @@ impl Exchange {
         let link = self.link(provider)?;
         let window_bytes = u64::from(link.options().chunk_window) * CHUNK_LEN;
         let admission = self.admit(len.unwrap_or(window_bytes), &link).await;
+        let started = now();
         let outcome = run(&link, hash, len).await;
         admission.end(&outcome);
+        let bytes = outcome.as_ref().map_or(0, |(blob, _)| blob.len() as u64);
+        self.judge(&link, started, &outcome, |took| Deed::Fetched { bytes, took });
         let fetched = outcome?;
-        self.count_fetched(fetched.0.len() as u64);
+        self.count_fetched(bytes);
         Ok(fetched)
     }
 }

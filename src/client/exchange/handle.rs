@@ -8,6 +8,7 @@ use nostr::Keys;
 
 use crate::client::ProviderTerms;
 use crate::client::exchange::link::Link;
+use crate::client::exchange::record::Records;
 use crate::client::exchange::window::{Pass, Window};
 use crate::client::exchange::{ExchangeError, ExchangeOptions};
 use crate::env::Env;
@@ -29,6 +30,7 @@ struct Inner {
     window: Arc<Window>,
     stored_len: AtomicU64,
     fetched_len: AtomicU64,
+    records: Records,
 }
 
 /// Room for an exchange's bytes, at its provider and in all; given back when dropped.
@@ -56,8 +58,9 @@ impl Exchange {
     /// An exchange over this carrier, with no providers yet.
     pub fn new(carrier: Arc<dyn Carrier>, options: ExchangeOptions, env: Env) -> Self {
         let window = Window::new(options.total_window_bytes);
-        let (links, stored_len, fetched_len) = Default::default();
-        Self { inner: Arc::new(Inner { carrier, env, options, links, window, stored_len, fetched_len }) }
+        let (links, stored_len, fetched_len, records) = Default::default();
+        let inner = Inner { carrier, env, options, links, window, stored_len, fetched_len, records };
+        Self { inner: Arc::new(inner) }
     }
 
     /// Makes a provider reachable: its terms, and the keys that speak to it. Adding it again changes both.
@@ -96,6 +99,10 @@ impl Exchange {
 
     pub(super) fn count_fetched(&self, len: u64) {
         self.inner.fetched_len.fetch_add(len, Ordering::Relaxed);
+    }
+
+    pub(super) fn records(&self) -> &Records {
+        &self.inner.records
     }
 
     pub(super) fn link(&self, provider: ProviderId) -> Result<Arc<Link>, ExchangeError> {

@@ -9,6 +9,7 @@
 //! | `switch` | which conversation an incoming event belongs to |
 //! | `drive` | one session and one link, until the session is done |
 //! | `store`, `fetch`, `batch` | the operations |
+//! | `record` | what providers did in this run |
 
 mod batch;
 mod drive;
@@ -17,6 +18,7 @@ mod fetch;
 mod handle;
 mod link;
 mod options;
+mod record;
 mod store;
 mod switch;
 #[cfg(test)]

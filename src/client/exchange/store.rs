@@ -12,6 +12,7 @@ use crate::client::exchange::{Exchange, ExchangeError, Receipt, StoreOptions};
 use crate::session::{AskSession, StoreSend, StoreSession, chunking};
 use crate::types::limits::{BLOB_LEN_MAX, CHUNK_LEN, EVENT_LEN_MAX};
 use crate::types::{BlobHash, ProviderId};
+use crate::vault::Deed;
 use crate::wire::{Action, Answer, BlobInfo, Draft, ErrorCode, Extension, Store, StoreBody, Upload};
 
 /// Answers that may wait for a store: few are ever sent.
@@ -39,6 +40,7 @@ impl Exchange {
         }
         let hash = options.hash.unwrap_or_else(|| BlobHash::of(&blob));
         let admission = self.admit(len, &link).await;
+        let started = now();
         let is_chunked = len > CHUNK_LEN && link.terms.speaks(Extension::Chunked);
         let outcome = if is_chunked {
             store_chunked(&link, hash, &blob, &options).await
@@ -46,6 +48,7 @@ impl Exchange {
             store_inline(&link, hash, blob, &options).await
         };
         admission.end(&outcome);
+        self.judge(&link, started, &outcome, |took| Deed::Stored { bytes: len, took });
         let Outcome { output: info, response } = outcome?;
         let event_id = response.ok_or(ExchangeError::Corrupt { provider, hash })?;
         self.count_stored(len);

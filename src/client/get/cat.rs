@@ -36,6 +36,18 @@ impl Client {
         range: Option<Range<u64>>,
         out: &mut (dyn Write + Send),
     ) -> Result<CatOutcome, ClientError> {
+        let done = self.cat_range(path, snapshot, range, out).await;
+        self.remember_deeds();
+        done
+    }
+
+    async fn cat_range(
+        &self,
+        path: &Path,
+        snapshot: &Snapshot,
+        range: Option<Range<u64>>,
+        out: &mut (dyn Write + Send),
+    ) -> Result<CatOutcome, ClientError> {
         let selection = select(&snapshot.root, &[path.to_owned()], &self.vault)?;
         let [item] = &selection.wanted[..] else { return Err(no_file(path)) };
         let EntryKind::File(file) = &item.entry.kind else { return Err(no_file(path)) };

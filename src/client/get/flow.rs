@@ -25,6 +25,16 @@ impl Client {
     /// Restores a snapshot, or parts of it. Every file is compared with its recorded length and SHA-256 before it
     /// appears under its name (invariant I1).
     pub async fn get(&self, snapshot: &Snapshot, options: &GetOptions) -> Result<GetOutcome, ClientError> {
+        let done = self.get_planned(snapshot, options).await;
+        self.remember_deeds();
+        done
+    }
+
+    async fn get_planned(
+        &self,
+        snapshot: &Snapshot,
+        options: &GetOptions,
+    ) -> Result<GetOutcome, ClientError> {
         let plan = Plan::of(snapshot, options, &self.vault)?;
         let (files, demand) = files_to_restore(&plan, &self.vault)?;
         let (mut segments, fetcher) = self.segments(demand, options.preferred.clone()).await?;

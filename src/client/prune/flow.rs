@@ -76,6 +76,12 @@ impl Client {
     /// [`ClientError::DeviceUnread`] or [`ClientError::RelaysSilent`], and nothing is deleted, where not all devices'
     /// heads could be read; [`ClientError::SeveralDevices`].
     pub async fn prune(&mut self, options: &PruneOptions) -> Result<PruneOutcome, ClientError> {
+        let done = self.let_go(options).await;
+        self.remember_deeds();
+        done
+    }
+
+    async fn let_go(&mut self, options: &PruneOptions) -> Result<PruneOutcome, ClientError> {
         let caught = self.catch_up_with_all().await?;
         let grace = if options.now { Duration::ZERO } else { CONDEMNED_GRACE };
         if options.now {

@@ -49,6 +49,17 @@ impl Client {
         options: RemoveOptions,
         caught: &CaughtUp,
     ) -> Result<RemoveOutcome, ClientError> {
+        let done = self.remove_and_publish(snapshots, options, caught).await;
+        self.remember_deeds();
+        done
+    }
+
+    async fn remove_and_publish(
+        &mut self,
+        snapshots: &BTreeSet<SnapshotId>,
+        options: RemoveOptions,
+        caught: &CaughtUp,
+    ) -> Result<RemoveOutcome, ClientError> {
         if caught.relays == 0 {
             return Err(ClientError::RelaysSilent);
         }

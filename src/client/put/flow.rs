@@ -116,7 +116,9 @@ impl Client {
             if options.force || origin.before.is_none() { None } else { Some(self.vault.seen_files()) };
         let reader = ReaderOptions { walk: options.walk.clone(), seen, ..reader_options(self) };
         let expected = Expected::new(roots.clone(), options, self);
-        self.put_what_is_read(origin, options, expected, || read_trees(roots, reader)).await
+        let done = self.put_what_is_read(origin, options, expected, || read_trees(roots, reader)).await;
+        self.remember_deeds();
+        done
     }
 
     /// Backs up what comes from a stream as a snapshot of one file called `name`.
@@ -134,7 +136,10 @@ impl Client {
         let origin = Origin { name: name.to_owned(), paths: Vec::new(), before: None };
         let reader = reader_options(self);
         let expected = Expected::new(Vec::new(), options, self);
-        self.put_what_is_read(origin, options, expected, || Ok(read_stream(from, entry, reader))).await
+        let done =
+            self.put_what_is_read(origin, options, expected, || Ok(read_stream(from, entry, reader))).await;
+        self.remember_deeds();
+        done
     }
 
     async fn put_what_is_read(

@@ -21,7 +21,9 @@ fn every_path(folder: &Path) -> Vec<PathBuf> {
 fn a_home_and_all_in_it_belongs_to_its_owner_alone() {
     let (vault, folder) = fresh(1);
     put(&vault, 1);
-    vault.update_settings(|settings| settings.see_provider(provider(1), "friend", Timestamp(1))).unwrap();
+    vault
+        .update_settings(|settings| settings.trust_provider(provider(1), Some("friend"), Timestamp(1)))
+        .unwrap();
     for path in every_path(&folder.path().join("home")) {
         let expected = if path.is_dir() { 0o700 } else { 0o600 };
         assert_eq!(mode(&path), expected, "{}", path.display());
@@ -33,7 +35,9 @@ fn no_secret_and_no_name_is_on_disk_but_in_the_key_file() {
     let (vault, folder) = fresh(1);
     vault.append(&[pack(1)], &[segment(3, 0xee), snapshot(1, "planted-marker-in-a-name")]).unwrap();
     vault
-        .update_settings(|settings| settings.see_provider(provider(0xdd), "planted-marker", Timestamp(1)))
+        .update_settings(|settings| {
+            settings.trust_provider(provider(0xdd), Some("planted-marker"), Timestamp(1));
+        })
         .unwrap();
     drop(vault);
     let hex = "dd".repeat(32);

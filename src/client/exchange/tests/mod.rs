@@ -16,6 +16,7 @@ use crate::transport::Route;
 use crate::transport::memory::{Faults, Hub};
 use crate::types::limits::BLOB_LEN_MAX;
 use crate::types::{BlobHash, ProviderId, Timestamp};
+use crate::vault::Deed;
 use crate::wire::{Announcement, ErrorCode, Extension, REQUEST_KIND};
 
 use model::{LENGTHS, Manner, Model, PATIENCE, blob};
@@ -275,4 +276,34 @@ async fn directory_takes_each_providers_newest_announcement() {
     }
     let nobody = Directory::by_ids(&*carrier, &[ProviderId::new([7; 32])], deadline).await;
     assert!(nobody.providers.is_empty() && nobody.answered.len() == 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn conduct_of_every_kind_is_counted_once() {
+    let hub = Hub::new("relay", 1);
+    let good = Model::start(1, false, Manner::Good, hub.carrier()).await;
+    let full = Model::start(2, false, Manner::Full, hub.carrier()).await;
+    let silent = Model::start(3, false, Manner::Silent, hub.carrier()).await;
+    let liar = Model::start(4, true, Manner::Liar, hub.carrier()).await;
+    let exchange = exchange(&hub, &[&good, &full, &silent, &liar]).await;
+    let blob = blob(100_000, 1);
+    for provider in [&good, &full, &silent, &liar] {
+        let _ = exchange.store(provider.id(), blob.clone(), StoreOptions::default()).await;
+    }
+    let hash = BlobHash::of(&blob);
+    exchange.fetch(good.id(), hash, None).await.unwrap();
+    exchange.stat(good.id(), &[hash]).await.unwrap();
+    exchange.probe(full.id(), Duration::from_secs(2)).await.unwrap();
+    assert!(exchange.fetch(full.id(), hash, None).await.is_err());
+    exchange.note(good.id(), Deed::Lost);
+    exchange.note(ProviderId::new([9; 32]), Deed::Lost);
+    let records = exchange.take_records();
+    let of = |provider: &Model| records[&provider.id()];
+    assert_eq!(records.len(), 4, "a provider that was not added has no record");
+    assert_eq!((of(&good).answered, of(&good).stored_bytes, of(&good).fetched_bytes), (3, 100_000, 100_000));
+    assert_eq!((of(&good).lost, of(&good).throughput.is_some()), (1, true));
+    assert_eq!((of(&full).answered, of(&full).refused), (2, 1), "a blob that nobody promised may be missing");
+    assert_eq!((of(&silent).answered, of(&silent).silent), (0, 1));
+    assert_eq!((of(&liar).answered, of(&liar).corrupt), (0, 1));
+    assert!(exchange.take_records().is_empty(), "a deed is written down once");
 }
