@@ -49,6 +49,8 @@
 //! | claim | one key's right to a blob at a provider, with its own expiry |
 //! | receipt | a provider's signed answer that a blob is durable |
 //! | terms | what a provider announces: sizes, retention, extensions |
+//! | full device, verify device | one that holds the vault's secret; one that holds a capability |
+//! | capability | what lets a machine check, renew and repair, and read nothing: the placement key and a secret of its own |
 //! | pseudonym | the key that speaks to one provider for one vault |
 #![forbid(unsafe_code)]
 

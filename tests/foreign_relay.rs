@@ -93,7 +93,7 @@ async fn put_get_and_recover_pass_through_nostr_rs_relay() {
 
     let env = Env::system();
     let vault = Home::init_fresh(&net.home_dir("first"), &env).unwrap();
-    let secret = VaultSecret::new(*vault.keys().secret().expose());
+    let secret = VaultSecret::new(*vault.keys().unwrap().secret().expose());
     let mut first = client(&net, vault).await;
     let scheme = Scheme::new(2, 3).unwrap();
     let (providers, host, name) = (BTreeSet::new(), String::new(), Some("file".to_owned()));

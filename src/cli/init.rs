@@ -32,7 +32,7 @@ pub fn run(args: &InitArgs, context: &Context) -> Result<Exit, CliError> {
     };
     context.remember_relays(&vault)?;
     let relays = vault.settings().relays.iter().map(ToString::to_string).collect();
-    let key = secret_text(vault.keys().secret())?;
+    let key = secret_text(vault.keys()?.secret())?;
     let home = context.home.display().to_string();
     show(&Made { home, key: &key, relays, imported: args.import.is_some() }, context);
     Ok(Exit::Ok)

@@ -65,7 +65,7 @@ async fn run_command(command: &Command, context: &Context) -> Result<Exit, CliEr
         Command::Rm(args) => rm::run(args, context).await,
         Command::Prune(args) => prune::run(args, context).await,
         Command::Recover(args) => recover::run(args, context).await,
-        Command::Demo(args) => demo::run(args, context).await,
+        Command::Demo(args) => Box::pin(demo::run(args, context)).await,
         Command::Providers(args) => providers::run(args, context).await,
         Command::Upload(args) => plain::upload(args, context).await,
         Command::Download(args) => plain::download(args, context).await,

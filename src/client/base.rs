@@ -10,7 +10,6 @@ use crate::client::error::ClientError;
 use crate::client::exchange::{Exchange, ExchangeOptions};
 use crate::client::monitor::Monitor;
 use crate::client::placement::Standing;
-use crate::crypt::DeviceClass;
 use crate::env::Env;
 use crate::transport::Carrier;
 use crate::types::ProviderId;
@@ -48,7 +47,7 @@ impl Client {
 
     /// The keys that speak to `provider` for this vault.
     pub(crate) fn pseudonym(&self, provider: &ProviderId) -> Keys {
-        self.vault.keys().pseudonym(DeviceClass::Full, provider)
+        self.vault.access().actor().pseudonym(provider)
     }
 
     /// Providers that this vault knows: trusted by the user, or keeping something for it.

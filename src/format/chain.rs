@@ -1,6 +1,6 @@
 //! A device's chain of records, checked link by link (docs/format.md, "Chains"; invariant I5).
 
-use crate::crypt::{DeviceClass, Layer, LayerKey, PublicKey, VaultKeys};
+use crate::crypt::{Access, DeviceClass, Layer, LayerKey, PublicKey, VaultKeys};
 use crate::types::{DeviceId, VaultId};
 
 use super::FormatError;
@@ -17,8 +17,8 @@ pub struct ChainKeys {
     pub vault_key: PublicKey,
     /// Opens placement records.
     pub placement: LayerKey,
-    /// Opens content records.
-    pub content: LayerKey,
+    /// Opens content records; without it they are checked and stay sealed.
+    pub content: Option<LayerKey>,
 }
 
 impl ChainKeys {
@@ -28,7 +28,17 @@ impl ChainKeys {
             vault: keys.vault_id(),
             vault_key: PublicKey::from(keys.identity()),
             placement: keys.placement_key(),
-            content: keys.content_key(),
+            content: Some(keys.content_key()),
+        }
+    }
+
+    /// Those that `access` gives.
+    pub fn of(access: &Access) -> Self {
+        Self {
+            vault: access.vault_id(),
+            vault_key: access.vault_key(),
+            placement: LayerKey::new(*access.placement_key().expose()),
+            content: access.vault_keys().map(VaultKeys::content_key),
         }
     }
 }
@@ -40,14 +50,19 @@ pub enum Items {
     Placement(Vec<PlacementItem>),
     /// Of the content layer.
     Content(Vec<ContentItem>),
+    /// Of the content layer, which is not opened without its key.
+    Sealed,
 }
 
 impl Items {
-    /// Opens `record`, whatever its layer.
+    /// Opens `record`, as far as there is a key for its layer.
     pub fn open(record: &Record, keys: &ChainKeys) -> Result<Self, FormatError> {
-        match record.layer() {
-            Layer::Content => Ok(Self::Content(record.open(keys.vault, &keys.content)?)),
-            Layer::Placement | Layer::None => Ok(Self::Placement(record.open(keys.vault, &keys.placement)?)),
+        match (record.layer(), &keys.content) {
+            (Layer::Content, Some(content)) => Ok(Self::Content(record.open(keys.vault, content)?)),
+            (Layer::Content, None) => Ok(Self::Sealed),
+            (Layer::Placement | Layer::None, _) => {
+                Ok(Self::Placement(record.open(keys.vault, &keys.placement)?))
+            }
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Items of the placement layer: devices, packs, promises, and what each snapshot needs (docs/format.md, "Placement").
 
-use crate::crypt::{DeviceClass, Layer, MaskKey, PublicKey, Purpose, Signature, sign};
+use crate::crypt::{Access, DeviceClass, Layer, MaskKey, PublicKey, Purpose, Signature, VaultKeys, sign};
 use crate::erasure::Scheme;
 use crate::types::limits::{CONTINUES_COUNT_MAX, NEED_COUNT_MAX, PROMISE_COUNT_MAX};
 use crate::types::{
@@ -127,12 +127,22 @@ impl Device {
         class: DeviceClass,
         created: Timestamp,
         continues: Vec<ChainEnd>,
-        keys: &crate::crypt::VaultKeys,
+        keys: &VaultKeys,
     ) -> Self {
         let key = PublicKey::from(&keys.device_keys(class, &id));
         let message = certified(keys.vault_id(), id, class, key);
         let certificate = sign::sign(&message, Purpose::Device, keys.identity());
         Self { id, class, key, created, certificate, continues }
+    }
+
+    /// The device `id` as whoever has `access` can describe it: a full one certifies it, a verify one has its certificate.
+    pub fn of(access: &Access, id: DeviceId, created: Timestamp, continues: Vec<ChainEnd>) -> Self {
+        let Some(keys) = access.vault_keys() else {
+            let (id, certificate) = access.verify_device().expect("who is not full is a verify device");
+            let key = PublicKey::from(&access.actor().device_keys(&id));
+            return Self { id, class: DeviceClass::Verify, key, created, certificate, continues };
+        };
+        Self::certify(id, DeviceClass::Full, created, continues, keys)
     }
 
     /// Checks that the vault with this id and public key certified the device.

@@ -108,7 +108,7 @@ impl Care {
 impl Vault {
     /// What is remembered of the vault's health. Nothing if the file is damaged: then everything is found again.
     pub fn care(&self) -> Result<Care, VaultError> {
-        read(&self.care_path(), self.keys.vault_id(), &self.keys.local_key())
+        read(&self.care_path(), self.access.vault_id(), &self.access.actor().local_key())
     }
 
     /// Changes what is remembered, and writes it if it is changed. Gives back what `change` does.
@@ -119,8 +119,8 @@ impl Vault {
         care.bound();
         if care != before {
             let plain = encode(&care).map_err(|error| VaultError::damaged_file(&self.care_path(), error))?;
-            let aad = aad(self.keys.vault_id());
-            let sealed = seal_salted(&plain, &aad, &self.keys.local_key(), &mut self.env.rng());
+            let aad = aad(self.access.vault_id());
+            let sealed = seal_salted(&plain, &aad, &self.access.actor().local_key(), &mut self.env.rng());
             files::write_atomically(&self.care_path(), &sealed)?;
         }
         Ok(outcome)

@@ -138,6 +138,9 @@ pub enum VaultError {
         #[source]
         source: Box<redb::Error>,
     },
+    /// What was asked for needs the vault's secret, and the home was opened by a capability.
+    #[error("this home was opened by a verify capability, which cannot read what the vault holds")]
+    ContentsSealed,
     /// The operating system said no.
     #[error("cannot {doing} {}", path.display())]
     Io {
@@ -181,6 +184,7 @@ impl VaultError {
             Self::DamagedCatalog { .. } | Self::Catalog { .. } => {
                 "remove catalog.redb from the home: it is rebuilt from the manifest".into()
             }
+            Self::ContentsSealed => "run it where the vault's key is, without --capability".into(),
             Self::NeedsReopen => "look for the first error above, mend its cause and run this again".into(),
             Self::Io { .. } => "check that the disk has room and that the home belongs to you".into(),
             Self::Format(FormatError::UnknownVersion { .. }) => "use a newer blobdvm".into(),

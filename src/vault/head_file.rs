@@ -1,6 +1,5 @@
 //! The head that this device published last, and how another one relates to what the home knows (invariants I6, I7).
 
-use crate::crypt::PublicKey;
 use crate::format::Head;
 use crate::types::limits::HEAD_LEN_CLASSES;
 use crate::vault::{Vault, VaultError, files};
@@ -25,8 +24,8 @@ impl Vault {
         let path = self.home.file("head");
         let len_max = HEAD_LEN_CLASSES[HEAD_LEN_CLASSES.len() - 1] as u64;
         let Some(sealed) = files::read_small(&path, len_max)? else { return Ok(None) };
-        let vault_key = PublicKey::from(self.keys.identity());
-        let head = Head::open(&sealed, self.keys.vault_id(), &vault_key, &self.keys.head_key())
+        let (vault, vault_key) = (self.access.vault_id(), self.access.vault_key());
+        let head = Head::open(&sealed, vault, &vault_key, &self.access.head_key())
             .map_err(|error| VaultError::damaged_file(&path, error))?;
         // After a change of device, the file is still the old device's.
         Ok((head.device == self.device()).then_some(head))
@@ -34,9 +33,9 @@ impl Vault {
 
     /// Remembers, durably, the head that this device is about to publish.
     pub fn set_head(&self, head: &Head) -> Result<(), VaultError> {
-        let device_keys = self.keys.device_keys(head.class, &head.device);
-        let sealed =
-            head.seal(self.keys.vault_id(), &self.keys.head_key(), &device_keys, &mut self.env.rng())?;
+        let device_keys = self.access.actor().device_keys(&head.device);
+        let (vault, head_key) = (self.access.vault_id(), self.access.head_key());
+        let sealed = head.seal(vault, &head_key, &device_keys, &mut self.env.rng())?;
         files::write_atomically(&self.home.file("head"), &sealed)?;
         self.note_head(head)
     }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::crypt::{VaultKeys, VaultSecret};
+use crate::crypt::{Access, VaultKeys, VaultSecret};
 use crate::env::Env;
 use crate::types::DeviceId;
 use crate::vault::lock::HomeLock;
@@ -52,15 +52,16 @@ impl Home {
     pub fn init(path: &Path, secret: VaultSecret, env: &Env) -> Result<Vault, VaultError> {
         let home = Self::at(path);
         home.refuse_existing()?;
-        let keys = VaultKeys::new(secret)?;
+        let written = VaultSecret::new(*secret.expose());
+        let access = Access::full(VaultKeys::new(secret)?);
         files::make_private_folder(path)?;
         let lock = HomeLock::acquire(&home.file("lock"))?;
         home.refuse_existing()?;
         home.write_device(DeviceId::new(env.random_bytes()))?;
-        settings::write(&home.file("settings"), &Settings::default(), &keys, env)?;
+        settings::write(&home.file("settings"), &Settings::default(), &access, env)?;
         // The key comes last: a folder with a key is a whole home.
-        key_file::write(&home.file("key"), keys.secret())?;
-        Vault::open(home, lock, keys, env)
+        key_file::write(&home.file("key"), &written)?;
+        Vault::open(home, lock, access, env)
     }
 
     /// Opens the vault at `path` and holds it until the vault is dropped.
@@ -75,7 +76,7 @@ impl Home {
         let lock = HomeLock::acquire(&home.file("lock"))?;
         let secret = key_file::read(&home.file("key"))?;
         let secret = secret.ok_or_else(|| VaultError::NoHome { path: path.to_owned() })?;
-        Vault::open(home, lock, VaultKeys::new(secret)?, env)
+        Vault::open(home, lock, Access::full(VaultKeys::new(secret)?), env)
     }
 
     /// True if there is a vault.

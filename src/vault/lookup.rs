@@ -26,6 +26,7 @@ impl Manifest {
     /// All records of a segment, newest first: those of the youngest device before others, later before earlier ones.
     /// Those in packs whose blobs were deleted come last.
     pub(crate) fn segments(&self, tag: &Tag) -> Result<Vec<Segment>, VaultError> {
+        self.require_contents()?;
         let mut places = self.catalog.segment(tag)?;
         if places.len() > 1 {
             let aged = places.into_iter().map(|place| Ok((self.age(place.chain)?, place)));
@@ -63,11 +64,13 @@ impl Manifest {
 
     /// True if there is a record of the segment.
     pub(crate) fn has_segment(&self, tag: &Tag) -> Result<bool, VaultError> {
+        self.require_contents()?;
         Ok(!self.catalog.segment(tag)?.is_empty())
     }
 
     /// A reference list.
     pub(crate) fn ref_list(&self, tag: &Tag) -> Result<Option<RefList>, VaultError> {
+        self.require_contents()?;
         let read = |place| {
             self.content_at(place, |item| match item {
                 ContentItem::RefList(list) if list.tag == *tag => Some(list.clone()),
@@ -79,6 +82,7 @@ impl Manifest {
 
     /// A tree page.
     pub(crate) fn tree_page(&self, tag: &Tag) -> Result<Option<TreePage>, VaultError> {
+        self.require_contents()?;
         let read = |place| {
             self.content_at(place, |item| match item {
                 ContentItem::TreePage(page) if page.tag == *tag => Some(page.clone()),
@@ -100,6 +104,7 @@ impl Manifest {
 
     /// All snapshots that were not removed, oldest first; those of one second in the order in which a device recorded them.
     pub(crate) fn snapshots(&self) -> Result<Vec<Snapshot>, VaultError> {
+        self.require_contents()?;
         let mut places = self.catalog.snapshots()?;
         let removed = self.catalog.removed()?;
         places.retain(|(id, _)| !removed.contains(id));
@@ -171,7 +176,7 @@ impl Manifest {
     ) -> Result<T, VaultError> {
         let found = match self.items(place)?.as_ref() {
             Items::Content(items) => items.get(place.item as usize).and_then(pick),
-            Items::Placement(_) => None,
+            Items::Placement(_) | Items::Sealed => None,
         };
         found.ok_or(VaultError::DamagedCatalog { what: "an item is not where it says" })
     }
@@ -183,7 +188,7 @@ impl Manifest {
     ) -> Result<T, VaultError> {
         let found = match self.items(place)?.as_ref() {
             Items::Placement(items) => items.get(place.item as usize).and_then(pick),
-            Items::Content(_) => None,
+            Items::Content(_) | Items::Sealed => None,
         };
         found.ok_or(VaultError::DamagedCatalog { what: "an item is not where it says" })
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::crypt::{DeviceClass, Layer, VaultKeys};
+use crate::crypt::{Access, Layer};
 use crate::env::Env;
 use crate::format::chain::{Chain, ChainKeys, Items, RecordFault};
 use crate::format::codec::Reader;
@@ -99,6 +99,12 @@ impl Manifest {
         self.lock().get(&device).map(|open| Arc::clone(&open.log))
     }
 
+    /// # Errors
+    /// [`VaultError::ContentsSealed`] in a home without the content layer's key.
+    pub(crate) fn require_contents(&self) -> Result<(), VaultError> {
+        self.keys.content.as_ref().map(drop).ok_or(VaultError::ContentsSealed)
+    }
+
     /// Seals, signs and chains the items, makes them durable, and brings them into the catalog, in this order.
     ///
     /// Placement comes first, so what a crash leaves of it is packs that nothing refers to yet. The first append of a
@@ -108,7 +114,7 @@ impl Manifest {
         placement: &[PlacementItem],
         content: &[ContentItem],
         device: DeviceId,
-        vault_keys: &VaultKeys,
+        access: &Access,
         env: &Env,
     ) -> Result<(), VaultError> {
         let mut bodies = Body::of(placement)?;
@@ -120,15 +126,15 @@ impl Manifest {
         let mut chain = chains.get(&device).map_or_else(|| Chain::new(device), |open| open.chain.clone());
         if chain.count() == 0 {
             let others = chains.values().filter_map(|open| open.chain.end()).collect();
-            let genesis = Device::certify(device, DeviceClass::Full, env.now(), others, vault_keys);
+            let genesis = Device::of(access, device, env.now(), others);
             bodies.splice(0..0, Body::of(&[PlacementItem::Device(genesis)])?);
         }
-        let device_keys = vault_keys.device_keys(DeviceClass::Full, &device);
+        let device_keys = access.actor().device_keys(&device);
         let mut records = Vec::with_capacity(bodies.len());
         for body in bodies {
             let place = Place { device, sequence: chain.count(), previous: chain.last_hash() };
             let layer_key = match body.layer() {
-                Layer::Content => &self.keys.content,
+                Layer::Content => self.keys.content.as_ref().ok_or(VaultError::ContentsSealed)?,
                 Layer::Placement | Layer::None => &self.keys.placement,
             };
             let record = Record::seal(&body, place, self.keys.vault, layer_key, &device_keys, &mut env.rng());

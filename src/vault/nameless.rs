@@ -23,7 +23,7 @@ impl Vault {
         let Some(sealed) = files::read_small(&self.nameless_path(), len_max)? else {
             return Ok(BTreeMap::new());
         };
-        let plain = open_salted(&sealed, &self.nameless_aad(), &self.keys.local_key());
+        let plain = open_salted(&sealed, &self.nameless_aad(), &self.access.actor().local_key());
         Ok(plain.ok().and_then(|plain| parse(&plain).ok()).unwrap_or_default())
     }
 
@@ -39,8 +39,12 @@ impl Vault {
             out.raw(hash.as_bytes());
             out.u64(since.0);
         }
-        let sealed =
-            seal_salted(out.as_bytes(), &self.nameless_aad(), &self.keys.local_key(), &mut self.env.rng());
+        let sealed = seal_salted(
+            out.as_bytes(),
+            &self.nameless_aad(),
+            &self.access.actor().local_key(),
+            &mut self.env.rng(),
+        );
         files::write_atomically(&self.nameless_path(), &sealed)
     }
 
@@ -51,7 +55,7 @@ impl Vault {
     fn nameless_aad(&self) -> Aad<'static> {
         Aad {
             kind: SealedKind::Local,
-            vault: self.keys.vault_id(),
+            vault: self.access.vault_id(),
             device: DeviceId::new([0; 16]),
             layer: Layer::None,
             extra: FILE_NAME.as_bytes(),

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::crypt::{DeviceClass, VaultKeys};
+use crate::crypt::{Access, DeviceClass, VaultKeys};
 use crate::env::Env;
 use crate::format::chain::ChainKeys;
 use crate::format::{ChainEnd, ContentItem, Device, PlacementItem, RefList, Segment, Snapshot, TreePage};
@@ -17,7 +17,7 @@ use crate::vault::{Home, Imported, PackEntry, SeenFiles, SeenUpdate, Settings, V
 /// disk.
 pub struct Vault {
     pub(super) home: Home,
-    pub(super) keys: VaultKeys,
+    pub(super) access: Access,
     pub(super) manifest: Manifest,
     pub(super) env: Env,
     state: Mutex<State>,
@@ -30,17 +30,28 @@ struct State {
 }
 
 impl Vault {
-    pub(super) fn open(home: Home, lock: HomeLock, keys: VaultKeys, env: &Env) -> Result<Self, VaultError> {
-        let device = home.read_or_make_device(env)?;
-        let settings = settings::read(&home.file("settings"), &keys)?;
-        let manifest = Manifest::open(home.path(), ChainKeys::new(&keys))?;
+    pub(super) fn open(home: Home, lock: HomeLock, access: Access, env: &Env) -> Result<Self, VaultError> {
+        let device = match access.verify_device() {
+            Some((device, _)) => device,
+            None => home.read_or_make_device(env)?,
+        };
+        let settings = settings::read(&home.file("settings"), &access)?;
+        let manifest = Manifest::open(home.path(), ChainKeys::of(&access))?;
         let state = Mutex::new(State { device, settings });
-        Ok(Self { home, keys, manifest, env: env.clone(), state, _lock: lock })
+        Ok(Self { home, access, manifest, env: env.clone(), state, _lock: lock })
     }
 
-    /// The key schedule.
-    pub fn keys(&self) -> &VaultKeys {
-        &self.keys
+    /// What this home can do in the vault: all that the placement layer needs.
+    pub fn access(&self) -> &Access {
+        &self.access
+    }
+
+    /// The key schedule, with all that the vault's secret gives.
+    ///
+    /// # Errors
+    /// [`VaultError::ContentsSealed`] in a home that was opened by a capability.
+    pub fn keys(&self) -> Result<&VaultKeys, VaultError> {
+        self.access.vault_keys().ok_or(VaultError::ContentsSealed)
     }
 
     /// The home.
@@ -55,7 +66,7 @@ impl Vault {
 
     /// What this device may do.
     pub fn class(&self) -> DeviceClass {
-        DeviceClass::Full
+        self.access.class()
     }
 
     /// The settings as they are now.
@@ -69,7 +80,7 @@ impl Vault {
         let mut changed = state.settings.clone();
         let outcome = change(&mut changed);
         if changed != state.settings {
-            settings::write(&self.home.file("settings"), &changed, &self.keys, &self.env)?;
+            settings::write(&self.home.file("settings"), &changed, &self.access, &self.env)?;
             state.settings = changed;
         }
         Ok(outcome)
@@ -81,11 +92,15 @@ impl Vault {
     /// first one on. The first call of a device also begins its chain, as going on from all chains in the home.
     pub fn append(&self, placement: &[PlacementItem], content: &[ContentItem]) -> Result<(), VaultError> {
         let device = self.device();
-        self.manifest.append(placement, content, device, &self.keys, &self.env)
+        self.manifest.append(placement, content, device, &self.access, &self.env)
     }
 
     /// Makes this home a new device (invariant I6). Its chain begins with the next [`Vault::append`].
+    ///
+    /// # Errors
+    /// [`VaultError::ContentsSealed`] in a home that was opened by a capability: that is one device for good.
     pub fn start_new_device(&self) -> Result<DeviceId, VaultError> {
+        self.keys()?;
         let device = DeviceId::new(self.env.random_bytes());
         let mut state = self.state();
         self.home.write_device(device)?;
@@ -180,6 +195,7 @@ impl Vault {
 
     /// True if a tree page or reference list of this tag is recorded. Cheaper than reading it.
     pub fn has_tree_item(&self, tag: &Tag) -> Result<bool, VaultError> {
+        self.manifest.require_contents()?;
         let catalog = &self.manifest.catalog;
         Ok(catalog.tree_page(tag)?.is_some() || catalog.ref_list(tag)?.is_some())
     }

@@ -7,7 +7,7 @@ use nostr::RelayUrl;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::crypt::{Aad, Layer, SealedKind, VaultKeys, open_salted, seal_salted};
+use crate::crypt::{Aad, Access, Layer, SealedKind, open_salted, seal_salted};
 use crate::env::Env;
 use crate::format::FormatError;
 use crate::types::limits::{KNOWN_PROVIDER_COUNT_MAX, SETTINGS_LEN_MAX};
@@ -162,20 +162,21 @@ fn short_text(text: &str, char_count_max: usize) -> String {
 }
 
 /// Seals and writes the settings.
-pub(crate) fn write(path: &Path, settings: &Settings, keys: &VaultKeys, env: &Env) -> Result<(), VaultError> {
+pub(crate) fn write(path: &Path, settings: &Settings, access: &Access, env: &Env) -> Result<(), VaultError> {
     let plain = encode(settings).map_err(|error| VaultError::damaged_file(path, error))?;
     if plain.len() as u64 > SETTINGS_LEN_MAX {
         let (count, max) = (plain.len() as u64, SETTINGS_LEN_MAX);
         return Err(FormatError::TooMany { what: "bytes of settings", count, max }.into());
     }
-    files::write_atomically(path, &seal_salted(&plain, &aad(keys), &keys.local_key(), &mut env.rng()))
+    let local_key = access.actor().local_key();
+    files::write_atomically(path, &seal_salted(&plain, &aad(access), &local_key, &mut env.rng()))
 }
 
 /// Reads and opens the settings; those of a new vault if there is no such file.
-pub(crate) fn read(path: &Path, keys: &VaultKeys) -> Result<Settings, VaultError> {
+pub(crate) fn read(path: &Path, access: &Access) -> Result<Settings, VaultError> {
     // Sealing adds some bytes; what is far too long is not ours.
     let Some(sealed) = files::read_small(path, 2 * SETTINGS_LEN_MAX)? else { return Ok(Settings::default()) };
-    let plain = open_salted(&sealed, &aad(keys), &keys.local_key())
+    let plain = open_salted(&sealed, &aad(access), &access.actor().local_key())
         .map_err(|error| VaultError::damaged_file(path, error))?;
     parse(&plain).map_err(|error| match error {
         ParseSettingsError::Version(found) => {
@@ -213,9 +214,9 @@ pub(crate) fn parse(plain: &[u8]) -> Result<Settings, ParseSettingsError> {
     Ok(file.settings)
 }
 
-fn aad(keys: &VaultKeys) -> Aad<'static> {
+fn aad(access: &Access) -> Aad<'static> {
     let device = DeviceId::new([0; DeviceId::LEN]);
-    Aad { kind: SealedKind::Local, vault: keys.vault_id(), device, layer: Layer::None, extra: b"settings" }
+    Aad { kind: SealedKind::Local, vault: access.vault_id(), device, layer: Layer::None, extra: b"settings" }
 }
 
 #[cfg(test)]
@@ -223,7 +224,7 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::crypt::VaultSecret;
+    use crate::crypt::{VaultKeys, VaultSecret};
 
     fn provider(number: u32) -> ProviderId {
         let mut bytes = [0; 32];
@@ -235,7 +236,7 @@ mod tests {
     fn settings_round_trip_sealed() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("settings");
-        let keys = VaultKeys::new(VaultSecret::new([1; 32])).unwrap();
+        let keys = Access::full(VaultKeys::new(VaultSecret::new([1; 32])).unwrap());
         assert_eq!(read(&path, &keys).unwrap(), Settings::default());
 
         let mut settings = Settings::default();
@@ -249,7 +250,7 @@ mod tests {
 
         let bytes = fs::read(&path).unwrap();
         assert!(!bytes.windows(14).any(|window| window == b"planted-marker"));
-        let other = VaultKeys::new(VaultSecret::new([2; 32])).unwrap();
+        let other = Access::full(VaultKeys::new(VaultSecret::new([2; 32])).unwrap());
         assert!(matches!(read(&path, &other), Err(VaultError::DamagedFile { .. })));
     }
 

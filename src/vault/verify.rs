@@ -117,6 +117,7 @@ impl Manifest {
         match items {
             Items::Placement(items) => items.iter().try_for_each(|item| self.check_placement(item, report)),
             Items::Content(items) => items.iter().try_for_each(|item| self.check_content(item, report)),
+            Items::Sealed => Ok(()),
         }
     }
 

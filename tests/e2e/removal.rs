@@ -59,7 +59,7 @@ async fn a_decoder_in_another_language_restores_the_snapshot_that_is_left() {
     assert_eq!(world.prune("a").await.repacked, 1);
     world.advance_days(8);
     assert_eq!(world.prune("a").await.due_packs, 2);
-    let secret = hex::encode(world.client("a").await.vault.keys().secret().expose());
+    let secret = hex::encode(world.client("a").await.vault.keys().unwrap().secret().expose());
     let decoder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/decoder/restore.py");
     let (dest, stores) = (world.net.path().join("decoded"), [0, 2].map(|index| world.net.store_dir(index)));
     let restored = python(&[decoder, &secret, text(&dest), text(&stores[0]), text(&stores[1])]).unwrap();

@@ -62,7 +62,7 @@ impl VaultNet {
 
     /// Makes `home` a second home of the vault in `of`, by its key.
     pub(crate) async fn recover(&self, home: &str, of: &str) {
-        let secret = VaultSecret::new(*self.client(of).await.vault.keys().secret().expose());
+        let secret = VaultSecret::new(*self.client(of).await.vault.keys().unwrap().secret().expose());
         let vault = Home::init(&self.net.home_dir(home), secret, &self.env).unwrap();
         let carrier = self.net.carrier().await;
         let client = Client::new(vault, carrier, Arc::new(Unwatched), PATIENCE, self.env.clone());

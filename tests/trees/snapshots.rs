@@ -110,7 +110,7 @@ async fn home_whose_records_contradict_the_published_ones_is_refused() {
     let World { net, client } = ahead;
     drop(client);
     let mut left = World { client: World::open(&net, "copy").await, net };
-    let key = left.client.vault.keys().tree_tag_key();
+    let key = left.client.vault.keys().unwrap().tree_tag_key();
     let list = RefList::new(Vec::new(), &key).unwrap();
     left.client.vault.append(&[], &[ContentItem::RefList(list)]).unwrap();
     let refused = left.client.put(&[tree], &crate::world::options("tree")).await.unwrap_err();

@@ -31,14 +31,35 @@ pub(crate) fn derive(vector: &Value) -> Vec<(&'static str, String)> {
         ("content_key", hex::encode(keys.content_key().expose())),
         ("placement_key", hex::encode(keys.placement_key().expose())),
         ("head_key", hex::encode(keys.head_key().expose())),
-        ("head_author", scalar(keys.head_author())),
-        ("head_name", keys.head_name(&device)),
+        ("head_author", scalar(keys.actor().head_author())),
+        ("head_name", keys.actor().head_name(&device)),
         ("device_key_full", scalar(keys.device_keys(DeviceClass::Full, &device))),
-        ("device_key_verify", scalar(keys.device_keys(DeviceClass::Verify, &device))),
-        ("pseudonym_full", scalar(keys.pseudonym(DeviceClass::Full, &provider))),
-        ("pseudonym_verify", scalar(keys.pseudonym(DeviceClass::Verify, &provider))),
-        ("local_key", hex::encode(keys.local_key().expose())),
+        ("pseudonym_full", scalar(keys.actor().pseudonym(&provider))),
+        ("local_key", hex::encode(keys.actor().local_key().expose())),
     ]
+}
+
+/// What the capability of the vector's device gives.
+pub(crate) fn derive_capability(vector: &Value) -> Vec<(&'static str, String)> {
+    let keys = vault_keys(vector);
+    let device = DeviceId::new(array(vector, "device"));
+    let provider = ProviderId::new(array(vector, "provider"));
+    let actor = keys.verify_actor(&device);
+    let scalar = |keys: nostr::Keys| keys.secret_key().to_secret_hex();
+    vec![
+        ("capability_secret", hex::encode(keys.capability_secret(&device).expose())),
+        ("device_key", scalar(actor.device_keys(&device))),
+        ("pseudonym", scalar(actor.pseudonym(&provider))),
+        ("head_author", scalar(actor.head_author())),
+        ("head_name", actor.head_name(&device)),
+        ("local_key", hex::encode(actor.local_key().expose())),
+    ]
+}
+
+pub(crate) fn capability(vector: &Value) {
+    for (name, value) in derive_capability(vector) {
+        assert_eq!(text(vector, name), value, "{name}");
+    }
 }
 
 pub(crate) fn keys(vector: &Value) {
@@ -176,6 +197,7 @@ pub(crate) fn read_chain(records: &[u8], keys: &VaultKeys) -> Result<(Vec<Value>
         described.push(match chain.accept(&record, &chain_keys)? {
             Items::Placement(items) => items.iter().map(describe::placement).collect(),
             Items::Content(items) => items.iter().map(describe::content).collect(),
+            Items::Sealed => panic!("the vault's secret opens everything"),
         });
     }
     Ok((described, chain.and_then(|chain| chain.end()).expect("there is a record")))

@@ -44,6 +44,7 @@ fn array<const LEN: usize>(vector: &Value, field: &str) -> [u8; LEN] {
 #[test]
 fn keys_are_derived_as_written() {
     load("keys.json").iter().for_each(check::keys);
+    load("capability.json").iter().for_each(check::capability);
 }
 
 #[test]
@@ -93,8 +94,9 @@ fn wrong_bytes_are_refused_with_their_reason() {
 #[ignore = "writes vectors that are missing"]
 fn write_missing_vectors() {
     type Maker = fn() -> Vec<Value>;
-    let makers: [(&str, Maker); 7] = [
+    let makers: [(&str, Maker); 8] = [
         ("keys.json", make::keys),
+        ("capability.json", make::capability_keys),
         ("sealing.json", make::sealing),
         ("packs.json", make::packs),
         ("items.json", make::items),

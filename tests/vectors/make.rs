@@ -47,6 +47,22 @@ pub(crate) fn keys() -> Vec<Value> {
     vec![make(SECRET, 0xd0, 0xf0), make(one, 0, 0xff)]
 }
 
+/// Two capabilities of one vault, and one of another.
+pub(crate) fn capability_keys() -> Vec<Value> {
+    let make = |secret: u8, device: u8, provider: u8| {
+        let mut vector = json!({
+            "secret": hex::encode([secret; 32]),
+            "device": DeviceId::new([device; 16]),
+            "provider": ProviderId::new([provider; 32]),
+        });
+        for (name, value) in check::derive_capability(&vector) {
+            vector[name] = value.into();
+        }
+        vector
+    };
+    vec![make(0x42, 0xd0, 0xf0), make(0x42, 0xd1, 0xf0), make(1, 0, 0xff)]
+}
+
 pub(crate) fn sealing() -> Vec<Value> {
     let mut vectors = Vec::new();
     for plain in [b"x".to_vec(), b"so it goes. ".repeat(20), random(100, 1)] {

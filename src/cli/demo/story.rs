@@ -83,7 +83,7 @@ impl Story<'_> {
 
     async fn back_up(&self, home: &Path) -> Result<VaultSecret, CliError> {
         let vault = Home::init_fresh(home, &self.context.env)?;
-        let secret = VaultSecret::new(*vault.keys().secret().expose());
+        let secret = VaultSecret::new(*vault.keys()?.secret().expose());
         let mut client = self.client(vault).await?;
         let start = Instant::now();
         let outcome = client.put(std::slice::from_ref(&self.source), &options()).await?;

@@ -47,7 +47,7 @@ fn record(client: &Client, change: impl FnOnce(&mut File)) -> Snapshot {
     if let EntryKind::File(file) = &mut entry.kind {
         change(file);
     }
-    let page = TreePage::new(vec![entry], &client.vault.keys().tree_tag_key()).unwrap();
+    let page = TreePage::new(vec![entry], &client.vault.keys().unwrap().tree_tag_key()).unwrap();
     let root = Refs::Direct(vec![page.tag]);
     let snapshot = Snapshot {
         id: SnapshotId::new(client.env.random_bytes()),

@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use nostr::{Event, Filter, Kind, PublicKey as NostrKey, RelayUrl};
 
 use crate::client::error::ClientError;
-use crate::crypt::{PublicKey, VaultKeys};
+use crate::crypt::{Access, ActorKeys, CryptError, DeviceClass, PublicKey};
 use crate::format::Head;
 use crate::format::head::HEAD_EVENT_KIND;
 use crate::transport::Carrier;
@@ -37,16 +37,61 @@ pub(crate) struct Found {
     pub(crate) relays: Vec<RelayUrl>,
 }
 
-/// Asks every relay for the heads of the vault's devices. What does not open is somebody else's, or damaged: it is
-/// left aside.
-pub(crate) async fn on_relays(carrier: &dyn Carrier, keys: &VaultKeys) -> Result<Found, ClientError> {
-    let filter = Filter::new().kind(Kind::from_u16(HEAD_EVENT_KIND)).author(author(keys));
+/// Who signs the events with the heads of which devices.
+#[derive(Debug)]
+pub(crate) struct Authors {
+    full: NostrKey,
+    /// Each verify device has an author of its own: none can take the place of another's head, or of the vault's.
+    verify: BTreeMap<NostrKey, DeviceId>,
+}
+
+impl Authors {
+    /// The one of the full devices.
+    pub(crate) fn full(access: &Access) -> Result<Self, ClientError> {
+        Ok(Self { full: nostr_key(access.full_author())?, verify: BTreeMap::new() })
+    }
+
+    /// This verify device's own as well.
+    pub(crate) fn and_own(mut self, access: &Access) -> Self {
+        if let Some((device, _)) = access.verify_device() {
+            self.verify.insert(access.actor().head_author().public_key(), device);
+        }
+        self
+    }
+
+    fn all(&self) -> impl Iterator<Item = NostrKey> + '_ {
+        std::iter::once(self.full).chain(self.verify.keys().copied())
+    }
+
+    /// True if heads of the device that `head` is of are signed by `author`.
+    fn is_by(&self, author: &NostrKey, head: &Head) -> bool {
+        match head.class {
+            DeviceClass::Full => *author == self.full,
+            DeviceClass::Verify => self.verify.get(author) == Some(&head.device),
+        }
+    }
+}
+
+fn nostr_key(key: PublicKey) -> Result<NostrKey, ClientError> {
+    let invalid = CryptError::InvalidKey { what: "the author of a head" };
+    NostrKey::from_slice(&key.0).map_err(|_| invalid.into())
+}
+
+/// Asks every relay for the heads that `authors` sign. What does not open is somebody else's, or damaged: it is left
+/// aside.
+pub(crate) async fn on_relays(
+    carrier: &dyn Carrier,
+    authors: &Authors,
+    access: &Access,
+) -> Result<Found, ClientError> {
+    let filter = Filter::new().kind(Kind::from_u16(HEAD_EVENT_KIND)).authors(authors.all());
     let answers = carrier.query(filter, QUERY_DEADLINE).await;
     let mut found = Found { relays: answers.keys().cloned().collect(), ..Found::default() };
     for (relay, events) in answers {
         for event in events {
-            match open(&event, keys) {
-                Ok(head) => found.add(head, &relay),
+            match open(&event, access) {
+                Ok(head) if authors.is_by(&event.pubkey, &head) => found.add(head, &relay),
+                Ok(_) => tracing::warn!(%relay, "a head has another's author"),
                 Err(error) => tracing::warn!(%relay, %error, "an event in the head's place is no head"),
             }
         }
@@ -55,31 +100,26 @@ pub(crate) async fn on_relays(carrier: &dyn Carrier, keys: &VaultKeys) -> Result
 }
 
 /// Opens the head that `event` carries.
-pub(crate) fn open(event: &Event, keys: &VaultKeys) -> Result<Head, ClientError> {
+pub(crate) fn open(event: &Event, access: &Access) -> Result<Head, ClientError> {
     let sealed = BASE64.decode(&event.content).unwrap_or_default();
-    open_sealed(&sealed, keys)
+    open_sealed(&sealed, access)
 }
 
 /// Opens a sealed head.
-pub(crate) fn open_sealed(sealed: &[u8], keys: &VaultKeys) -> Result<Head, ClientError> {
-    let vault_key = PublicKey::from(keys.identity());
-    Ok(Head::open(sealed, keys.vault_id(), &vault_key, &keys.head_key())?)
+pub(crate) fn open_sealed(sealed: &[u8], access: &Access) -> Result<Head, ClientError> {
+    Ok(Head::open(sealed, access.vault_id(), &access.vault_key(), &access.head_key())?)
 }
 
-/// The event that carries a sealed head.
-pub(crate) fn draft(sealed: &[u8], device: &DeviceId, keys: &VaultKeys) -> Draft {
-    let name = nostr::Tag::identifier(keys.head_name(device));
+/// The event that carries a sealed head of `device`, which `actor` acts for.
+pub(crate) fn draft(sealed: &[u8], device: &DeviceId, actor: &ActorKeys) -> Draft {
+    let name = nostr::Tag::identifier(actor.head_name(device));
     Draft { kind: HEAD_EVENT_KIND, content: BASE64.encode(sealed), tags: vec![name] }
 }
 
-/// Finds one device's head.
-pub(crate) fn filter(device: &DeviceId, keys: &VaultKeys) -> Filter {
+/// Finds the head of `device`, which `actor` acts for.
+pub(crate) fn filter(device: &DeviceId, actor: &ActorKeys) -> Filter {
     let kind = Kind::from_u16(HEAD_EVENT_KIND);
-    Filter::new().kind(kind).author(author(keys)).identifier(keys.head_name(device))
-}
-
-fn author(keys: &VaultKeys) -> NostrKey {
-    keys.head_author().public_key()
+    Filter::new().kind(kind).author(actor.head_author().public_key()).identifier(actor.head_name(device))
 }
 
 impl Found {

@@ -13,7 +13,7 @@ use crate::client::head::find;
 use crate::client::head::run::{self, ProviderTable};
 use crate::client::roster::Roster;
 use crate::client::upload::Uploader;
-use crate::crypt::DeviceClass;
+use crate::crypt::ActorKeys;
 use crate::erasure::Scheme;
 use crate::format::head::OtherHead;
 use crate::format::runs::{self, RunSpan};
@@ -62,9 +62,9 @@ impl Client {
         self.keep_head_at(&copies, &head, uploader, roster).await?;
         // Before anybody can see it: a head of this device that is on a relay is always known here.
         self.vault.set_head(&head)?;
-        let sealed = self.seal(&head)?;
-        let keys = self.vault.keys();
-        let event = find::draft(&sealed, &head.device, keys).sign(&keys.head_author(), head.made_at);
+        let actor = self.vault.access().actor();
+        let sealed = self.seal(&head, actor)?;
+        let event = find::draft(&sealed, &head.device, actor).sign(&actor.head_author(), head.made_at);
         for (relay, answer) in self.carrier.publish_acknowledged(event, self.patience).await {
             if let Err(why) = answer {
                 self.monitor.note(&format!("{relay} did not take the head: {why}"));
@@ -103,7 +103,7 @@ impl Client {
             let device = self.vault.device_record(end.device).expect("a chain begins with its device");
             let head = Head {
                 device: end.device,
-                class: DeviceClass::Full,
+                class: device.class,
                 key: device.key,
                 certificate: device.certificate,
                 counter: counter + 1,
@@ -154,10 +154,11 @@ impl Client {
         seen.map(|(device, counter)| OtherHead { device, counter }).take(HEAD_OTHER_COUNT_MAX).collect()
     }
 
-    pub(crate) fn seal(&self, head: &Head) -> Result<Vec<u8>, ClientError> {
-        let keys = self.vault.keys();
-        let device_keys = keys.device_keys(head.class, &head.device);
-        Ok(head.seal(keys.vault_id(), &keys.head_key(), &device_keys, &mut self.env.rng())?)
+    /// Seals a head of a device that `actor` acts for.
+    pub(crate) fn seal(&self, head: &Head, actor: &ActorKeys) -> Result<Vec<u8>, ClientError> {
+        let access = self.vault.access();
+        let device_keys = actor.device_keys(&head.device);
+        Ok(head.seal(access.vault_id(), &access.head_key(), &device_keys, &mut self.env.rng())?)
     }
 
     /// Keeps the head as a small blob at every provider that has a pack of the manifest, each sealed afresh, so that
@@ -171,7 +172,9 @@ impl Client {
     ) -> Result<(), ClientError> {
         let mut stores = Vec::new();
         for provider in providers.iter().filter(|provider| roster.members.contains_key(provider)) {
-            stores.push(uploader.store_at(*provider, Bytes::from(self.seal(head)?)));
+            stores.push(
+                uploader.store_at(*provider, Bytes::from(self.seal(head, self.vault.access().actor())?)),
+            );
         }
         let results = join_all(stores).await;
         let kept = results.iter().filter(|result| result.is_ok()).count();
@@ -187,12 +190,12 @@ impl Client {
 
     /// Waits until a relay gives the head back: its OK alone would prove nothing.
     async fn read_back(&self, head: &Head) -> Result<(), ClientError> {
-        let keys = self.vault.keys();
-        let filter = find::filter(&head.device, keys);
+        let access = self.vault.access();
+        let filter = find::filter(&head.device, access.actor());
         let deadline = Instant::now() + self.patience;
         loop {
             let answers = self.carrier.query(filter.clone(), self.patience.min(Duration::from_secs(3))).await;
-            let back = answers.values().flatten().filter_map(|event| find::open(event, keys).ok());
+            let back = answers.values().flatten().filter_map(|event| find::open(event, access).ok());
             if back.into_iter().any(|back| back.counter == head.counter && back.last_hash == head.last_hash) {
                 return Ok(());
             }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::client::base::Client;
+use crate::client::error::ClientError;
 use crate::client::monitor::Monitor;
 use crate::client::put::describe::Describer;
 use crate::client::put::flow::PutOptions;
@@ -25,15 +26,15 @@ pub(crate) struct Expected {
 }
 
 impl Expected {
-    pub(crate) fn new(roots: Vec<Root>, options: &PutOptions, client: &Client) -> Self {
-        Self {
+    pub(crate) fn new(roots: Vec<Root>, options: &PutOptions, client: &Client) -> Result<Self, ClientError> {
+        Ok(Self {
             roots,
             walk: options.walk.clone(),
             scheme: options.scheme,
             seen: client.vault.seen_files(),
-            describer: Describer::new(client.vault.keys().seen_tag_key()),
+            describer: Describer::new(client.vault.keys()?.seen_tag_key()),
             monitor: client.monitor.clone(),
-        }
+        })
     }
 
     /// Does `work`, and tells the monitor how much there is if it takes long.

@@ -114,8 +114,8 @@ impl Client {
         let origin = Origin { name, paths, before };
         let seen =
             if options.force || origin.before.is_none() { None } else { Some(self.vault.seen_files()) };
-        let reader = ReaderOptions { walk: options.walk.clone(), seen, ..reader_options(self) };
-        let expected = Expected::new(roots.clone(), options, self);
+        let reader = ReaderOptions { walk: options.walk.clone(), seen, ..reader_options(self)? };
+        let expected = Expected::new(roots.clone(), options, self)?;
         let done = self.put_what_is_read(origin, options, expected, || read_trees(roots, reader)).await;
         self.remember_deeds();
         done
@@ -134,8 +134,8 @@ impl Client {
         check_labels(name, options)?;
         let entry = stream_entry(name, self.env.now())?;
         let origin = Origin { name: name.to_owned(), paths: Vec::new(), before: None };
-        let reader = reader_options(self);
-        let expected = Expected::new(Vec::new(), options, self);
+        let reader = reader_options(self)?;
+        let expected = Expected::new(Vec::new(), options, self)?;
         let done =
             self.put_what_is_read(origin, options, expected, || Ok(read_stream(from, entry, reader))).await;
         self.remember_deeds();
@@ -163,7 +163,7 @@ impl Client {
         let together = before.as_ref().map(|before| self.vault.needs(&before.id)).transpose()?;
         let confirmer = Confirmer::new(standard, together.unwrap_or_default());
         let store = SegmentStore::new(options.scheme, uploader.clone(), confirmer);
-        let gather = Gather::new(store, Before::new(before.as_ref(), &self.vault), &roster, self);
+        let gather = Gather::new(store, Before::new(before.as_ref(), &self.vault), &roster, self)?;
         let Gathered { stored, root, mut items, update, counts, troubles } =
             expected.told_during(gather.all(start()?, self)).await?;
 

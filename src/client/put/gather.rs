@@ -61,9 +61,14 @@ pub(crate) struct Gathered {
 }
 
 impl<'a> Gather<'a> {
-    pub(crate) fn new(store: SegmentStore, before: Before, roster: &'a Roster, client: &Client) -> Self {
-        let keys = client.vault.keys();
-        Self {
+    pub(crate) fn new(
+        store: SegmentStore,
+        before: Before,
+        roster: &'a Roster,
+        client: &Client,
+    ) -> Result<Self, ClientError> {
+        let keys = client.vault.keys()?;
+        Ok(Self {
             roster,
             store,
             builder: TreeBuilder::new(keys.tree_tag_key()),
@@ -74,7 +79,7 @@ impl<'a> Gather<'a> {
             update: SeenUpdate::default(),
             counts: Counts::default(),
             troubles: Troubles::default(),
-        }
+        })
     }
 
     /// Takes everything, and waits until it is stored and recorded.
@@ -195,7 +200,7 @@ impl<'a> Gather<'a> {
         path: PathBuf,
         client: &mut Client,
     ) -> Result<(), ClientError> {
-        let mut readings = read_file(path, name, reader_options(client));
+        let mut readings = read_file(path, name, reader_options(client)?);
         let mut is_whole = false;
         while let Some(batch) = readings.recv().await {
             for reading in batch {
@@ -218,16 +223,19 @@ impl<'a> Gather<'a> {
 }
 
 /// A reader that reads whatever it is told to.
-pub(crate) fn reader_options(client: &Client) -> ReaderOptions {
-    let keys = client.vault.keys();
-    ReaderOptions {
+///
+/// # Errors
+/// The vault was opened by a capability.
+pub(crate) fn reader_options(client: &Client) -> Result<ReaderOptions, ClientError> {
+    let keys = client.vault.keys()?;
+    Ok(ReaderOptions {
         walk: WalkOptions::default(),
         cutter: Cutter::new(keys.cut_seed()),
         segment_key: keys.segment_tag_key(),
         seen_key: keys.seen_tag_key(),
         seen: None,
         env: client.env.clone(),
-    }
+    })
 }
 
 fn is_known(client: &Client) -> impl Fn(&Tag) -> Result<bool, ClientError> {

@@ -80,6 +80,28 @@ fn record_opens_with_its_layer_key_in_its_vault_only() {
 }
 
 #[test]
+fn without_the_content_key_a_chain_is_checked_all_the_same_and_its_contents_stay_sealed() {
+    let mut blind = chain_keys();
+    blind.content = None;
+    let records = chain(4);
+    let mut chain = Chain::new(DeviceId::new([1; 16]));
+    for record in &records {
+        let items = chain.accept(record, &blind).unwrap();
+        assert_eq!(matches!(items, Items::Sealed), record.layer() == crate::crypt::Layer::Content);
+    }
+    assert_eq!(chain.count(), 4);
+    let mut begun = Chain::new(DeviceId::new([1; 16]));
+    begun.accept(&records[0], &blind).unwrap();
+    let mut bytes = records[1].as_bytes().to_vec();
+    bytes[100] ^= 1;
+    let changed = Record::decode(&bytes).unwrap();
+    assert!(begun.accept(&changed, &blind).is_err(), "its signature does not hold");
+    let fork =
+        seal(&[Sample::new(9).content_item()], Place { previous: RecordHash([9; 32]), ..begun.next() }, 9);
+    assert_eq!(begun.accept(&fork, &blind).err(), Some(RecordFault::BrokenLink));
+}
+
+#[test]
 fn any_flipped_bit_of_a_record_is_noticed() {
     let record = &chain(2)[1];
     let key = device(1).key;

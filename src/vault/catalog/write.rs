@@ -41,6 +41,7 @@ impl CatalogWriter<'_> {
         match items {
             Items::Placement(items) => self.add_placement(items, chain, sequence),
             Items::Content(items) => self.add_content(items, chain, sequence),
+            Items::Sealed => Ok(()),
         }
     }
 

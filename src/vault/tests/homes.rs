@@ -95,7 +95,7 @@ fn an_init_that_was_cut_short_is_done_again() {
     // The key is written last.
     fs::remove_file(folder.path().join("home/key")).unwrap();
     let vault = Home::init(&folder.path().join("home"), VaultSecret::new([9; 32]), &env(2)).unwrap();
-    assert_eq!(vault.keys().secret().expose(), &[9; 32]);
+    assert_eq!(vault.keys().unwrap().secret().expose(), &[9; 32]);
 }
 
 #[test]
@@ -131,7 +131,7 @@ fn a_fresh_vault_has_a_secret_of_its_own() {
     let folder = tempfile::tempdir().unwrap();
     let secret = |name: &str| {
         let vault = Home::init_fresh(&folder.path().join(name), &Env::system()).unwrap();
-        *vault.keys().secret().expose()
+        *vault.keys().unwrap().secret().expose()
     };
     assert_ne!(secret("one"), secret("two"));
 }
