@@ -170,7 +170,7 @@ pub struct ProvidersArgs {
     pub verb: Option<ProvidersVerb>,
 }
 
-/// Changes to the list of trusted providers.
+/// What the owner says of a provider.
 #[derive(Debug, Subcommand)]
 pub enum ProvidersVerb {
     /// Prefer this provider and count it as known
@@ -181,8 +181,17 @@ pub enum ProvidersVerb {
         /// A name to know it by
         #[arg(long)]
         label: Option<String>,
+        /// Who runs it: no two shards of a pack go to one operator while there is another way
+        #[arg(long, value_name = "NAME")]
+        operator: Option<String>,
     },
-    /// Take the trust back
+    /// Store nothing there any more; it is read from only when nobody else is left
+    Ban {
+        /// Public key, npub or hexadecimal
+        #[arg(value_name = "NPUB")]
+        provider: String,
+    },
+    /// Take trust, ban and everything remembered of it back
     Forget {
         /// Public key, npub or hexadecimal
         #[arg(value_name = "NPUB")]

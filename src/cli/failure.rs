@@ -24,6 +24,9 @@ fn of_a_put(error: &ClientError) -> Option<(Exit, &'static str)> {
             "make a fresh home with `blobdvm --home DIR recover`, and put again from there: this one is a copy that \
              went its own way",
         ),
+        ClientError::Banned { .. } => {
+            (Exit::Usage, "leave it out, or lift the ban with `blobdvm providers trust NPUB`")
+        }
         ClientError::ReadingStopped => (Exit::Failure, "run it again, with -v to see more"),
         ClientError::LetGoMeanwhile => {
             (Exit::TooFewProviders, "run it again: what is stored already is not sent twice")

@@ -50,11 +50,13 @@ impl Client {
         self.vault.access().actor().pseudonym(provider)
     }
 
-    /// Providers that this vault knows: trusted by the user, or keeping something for it.
+    /// Providers that this vault knows: trusted or banned by the user, or keeping something for it.
     pub(crate) fn known_providers(&self) -> Result<BTreeMap<ProviderId, Standing>, ClientError> {
         let history = self.vault.providers_with_history()?;
         let mut known: BTreeMap<_, _> = history.into_iter().map(|id| (id, Standing::Known)).collect();
-        known.extend(self.vault.settings().trusted_providers().map(|id| (id, Standing::Trusted)));
+        let settings = self.vault.settings();
+        known.extend(settings.trusted_providers().map(|id| (id, Standing::Trusted)));
+        known.extend(settings.banned_providers().map(|id| (id, Standing::Banned)));
         Ok(known)
     }
 }

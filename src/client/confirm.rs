@@ -131,7 +131,7 @@ impl Confirmer {
                 promised.entry(*provider).or_default().push((*id, shard));
             }
         }
-        promised.retain(|provider, _| roster.members.contains_key(provider));
+        promised.retain(|provider, _| roster.can_use(provider));
         let standard = self.standard;
         let asked = promised.into_iter().map(|(provider, shards)| async move {
             let blobs: Vec<_> = shards.iter().map(|(_, shard)| *shard).collect();

@@ -146,6 +146,12 @@ pub enum ClientError {
         /// Whose records.
         device: DeviceId,
     },
+    /// The user wants nothing stored at a provider, and named it for a put.
+    #[error("provider {} is banned", provider.short())]
+    Banned {
+        /// The provider.
+        provider: ProviderId,
+    },
     /// The thread that reads what is to be put ended early.
     #[error("reading stopped before everything was read")]
     ReadingStopped,

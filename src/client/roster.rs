@@ -11,8 +11,9 @@ use tokio::time::{Instant, timeout_at};
 use crate::client::base::Client;
 use crate::client::directory::{Directory, ProviderTerms};
 use crate::client::error::{ClientError, Failure};
-use crate::client::placement::{Candidate, Standing};
+use crate::client::placement::{Candidate, Score, Standing};
 use crate::types::ProviderId;
+use crate::vault::Settings;
 
 /// How long discovery waits for relays to say what they have.
 const DISCOVERY_DEADLINE: Duration = Duration::from_millis(1_500);
@@ -41,6 +42,10 @@ pub struct Member {
     pub latency: Duration,
     /// How far this vault knows it.
     pub standing: Standing,
+    /// How good it is.
+    pub score: Score,
+    /// Who runs it, as the user says.
+    pub operator: Option<String>,
 }
 
 impl Roster {
@@ -83,9 +88,16 @@ impl Roster {
         let candidate = |(provider, member): (&ProviderId, &Member)| Candidate {
             provider: *provider,
             standing: member.standing,
-            latency: member.latency,
+            score: member.score,
+            operator: member.operator.clone(),
+            relays: member.terms.relays.iter().cloned().collect(),
         };
-        self.members.iter().map(candidate).collect()
+        self.members.iter().filter(|(_, member)| member.is_usable()).map(candidate).collect()
+    }
+
+    /// True if the provider answered and may be stored at: what it keeps counts.
+    pub fn can_use(&self, provider: &ProviderId) -> bool {
+        self.members.get(provider).is_some_and(Member::is_usable)
     }
 
     async fn probe(
@@ -108,6 +120,7 @@ impl Roster {
                 (terms, answer)
             });
         }
+        let settings = client.vault.settings();
         let mut roster = Self::default();
         let mut deadline = Instant::now() + PROBE_DEADLINE;
         while let Ok(Some(done)) = timeout_at(deadline, probes.join_next()).await {
@@ -116,11 +129,11 @@ impl Roster {
             match answer {
                 Ok(latency) => {
                     let standing = known.get(&terms.id).copied().unwrap_or(Standing::Newcomer);
-                    roster.members.insert(terms.id, Member { terms, latency, standing });
+                    roster.members.insert(terms.id, Member::new(terms, latency, standing, &settings));
                 }
                 Err(error) => roster.failures.push(Failure::new(terms.id, None, &error)),
             }
-            if roster.members.len() == enough {
+            if roster.count_usable() >= enough {
                 deadline = deadline.min(Instant::now() + PROBE_GRACE);
             }
         }
@@ -128,5 +141,23 @@ impl Roster {
         let silent = |provider| Failure { provider, pack: None, why: why.clone(), corrupt: false };
         roster.failures.extend(waiting.into_iter().map(silent));
         roster
+    }
+
+    fn count_usable(&self) -> usize {
+        self.members.values().filter(|member| member.is_usable()).count()
+    }
+}
+
+impl Member {
+    /// False if the user wants nothing stored there.
+    pub fn is_usable(&self) -> bool {
+        self.standing != Standing::Banned
+    }
+
+    fn new(terms: ProviderTerms, latency: Duration, standing: Standing, settings: &Settings) -> Self {
+        let known = settings.providers.get(&terms.id);
+        let record = known.map(|known| known.record).unwrap_or_default();
+        let operator = known.and_then(|known| known.operator.clone());
+        Self { terms, latency, standing, score: Score::of(&record, latency), operator }
     }
 }

@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use crate::client::error::{ClientError, Failure};
 use crate::client::exchange::{Exchange, Receipt, StoreOptions};
 use crate::client::monitor::Monitor;
-use crate::client::placement::Placement;
+use crate::client::placement::{Avoid, Placement};
 use crate::types::{BlobHash, PackId, ProviderId, ShardIndex, Timestamp};
 
 /// The shards of one pack, ready to be sent.
@@ -45,7 +45,7 @@ pub(crate) struct Uploader {
 #[derive(Default)]
 struct State {
     /// Providers that failed in this run, and get nothing more.
-    down: BTreeSet<ProviderId>,
+    avoid: Avoid,
     failures: Vec<Failure>,
     packs: usize,
     tally: Tally,
@@ -98,11 +98,9 @@ impl Uploader {
         let wanted = shards.blobs.len();
         let mut taken = BTreeSet::new();
         let mut sending = JoinSet::new();
-        let turn = self.placement.turn(number);
+        let turn = self.placement.turn(number, &self.state().avoid);
         for (index, (hash, blob)) in (0..).map(ShardIndex).zip(&shards.blobs) {
-            let first =
-                turn.get(index.as_usize()).copied().filter(|provider| !self.state().down.contains(provider));
-            match first.filter(|provider| !taken.contains(provider)).or_else(|| self.spare(&taken)) {
+            match turn.get(index.as_usize()).copied() {
                 Some(provider) => {
                     taken.insert(provider);
                     self.send(index, *hash, blob.clone(), provider, &mut sending);
@@ -153,7 +151,7 @@ impl Uploader {
 
     /// The next provider that has no shard of this pack and has not failed.
     fn spare(&self, taken: &BTreeSet<ProviderId>) -> Option<ProviderId> {
-        self.placement.spare(taken, &self.state().down)
+        self.placement.spare(taken, &self.state().avoid)
     }
 
     fn count(&self, shard: ShardIndex, provider: ProviderId, receipt: &Receipt) -> Kept {
@@ -171,7 +169,7 @@ impl Uploader {
 
     fn blame(&self, failure: &Failure) {
         let mut state = self.state();
-        let is_new = state.down.insert(failure.provider);
+        let is_new = state.avoid.down.insert(failure.provider);
         state.failures.push(failure.clone());
         drop(state);
         if is_new {

@@ -171,7 +171,7 @@ impl Client {
         roster: &Roster,
     ) -> Result<(), ClientError> {
         let mut stores = Vec::new();
-        for provider in providers.iter().filter(|provider| roster.members.contains_key(provider)) {
+        for provider in providers.iter().filter(|provider| roster.can_use(provider)) {
             stores.push(
                 uploader.store_at(*provider, Bytes::from(self.seal(head, self.vault.access().actor())?)),
             );

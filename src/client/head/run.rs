@@ -171,7 +171,7 @@ async fn confirm_pack(
     let mut asked: BTreeMap<ProviderId, Promised> = BTreeMap::new();
     for (shard, provider) in holders(pack, providers) {
         let hash = pack.coding.shards.get(shard.as_usize())?.hash;
-        if roster.members.contains_key(&provider) {
+        if roster.can_use(&provider) {
             asked.insert(provider, Promised { shard, provider, hash, len });
         }
     }

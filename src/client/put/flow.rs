@@ -227,11 +227,17 @@ impl Client {
         keep_for: Duration,
     ) -> Result<(Roster, Placement), ClientError> {
         let spread = usize::from(options.scheme.total());
+        if let Some(banned) =
+            self.vault.settings().banned_providers().find(|id| options.providers.contains(id))
+        {
+            return Err(ClientError::Banned { provider: banned });
+        }
         let mut roster = if options.providers.is_empty() {
             Roster::discover(self, spread).await?
         } else {
             Roster::of(self, &options.providers, spread).await?
         };
+        roster.members.retain(|_, member| member.is_usable());
         let mut too_short = Vec::new();
         roster.members.retain(|id, member| {
             let is_long_enough = member.terms.retention >= keep_for;
