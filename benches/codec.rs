@@ -8,10 +8,10 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use blobdvm::crypt::tag::segment_tag;
-use blobdvm::crypt::{SegmentKey, TagKey, merkle_root, open_segment, seal_segment};
+use blobdvm::crypt::{SegmentKey, TagKey, open_segment, seal_segment};
 use blobdvm::erasure::{Codec, Scheme};
 use blobdvm::format::{Cutter, EncodedPack, PackBuilder, VerifiedShard, compress, segment};
-use blobdvm::types::{BlobHash, ShardIndex};
+use blobdvm::types::{BlobHash, ShardIndex, merkle_root};
 use rand::rngs::StdRng;
 use rand::{RngCore, SeedableRng};
 

@@ -8,8 +8,8 @@
 //!
 //! | layer | what it knows | may import |
 //! |---|---|---|
-//! | [`types`] | ids, indexes, times, limits: the words of the domain (pure) | nothing of ours |
-//! | [`crypt`] | secrets, derivation, sealing, signatures, tags, Merkle trees (pure) | types |
+//! | [`types`] | ids, indexes, times, limits, Merkle trees: the words of the domain (pure) | nothing of ours |
+//! | [`crypt`] | secrets, derivation, sealing, signatures, tags (pure) | types |
 //! | [`erasure`] | k of n: scheme and codec (pure) | types |
 //! | [`wire`] | one file for each event kind: announcement, request, response, chunk, status (pure) | types |
 //! | [`mod@env`] | the clock and the random bytes | types |

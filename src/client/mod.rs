@@ -7,6 +7,7 @@
 //! | [`placement`] | which provider gets which shard |
 //! | [`exchange`] | blobs to and from providers: windows, retries, receipts |
 //! | [`upload`] | packs out, every shard to a provider of its own; spares |
+//! | [`audit`] | what to sample of a provider, and what samples say |
 //! | [`catch_up`] | what other devices have published since |
 //! | `confirm` | is a pack that is to be reused really there |
 //! | [`put`] | files into the vault |
@@ -16,6 +17,7 @@
 //! | [`recover`] | a vault from its key |
 //! | [`monitor`], [`error`] | what watchers are told; what can go wrong |
 
+pub mod audit;
 pub mod base;
 pub mod catch_up;
 mod confirm;
@@ -36,7 +38,9 @@ pub use base::Client;
 pub use catch_up::CaughtUp;
 pub use directory::{Directory, ProviderTerms};
 pub use error::{ClientError, Failure};
-pub use exchange::{Exchange, ExchangeError, ExchangeOptions, Receipt, StoreOptions};
+pub use exchange::{
+    AuditSample, AuditVerdict, Audited, Exchange, ExchangeError, ExchangeOptions, Receipt, StoreOptions,
+};
 pub use get::{
     Action, CatOutcome, Destination, GetOptions, GetOutcome, NotRestored, Overwrite, Plan, Selected,
     Selection, Step, Withheld, select,

@@ -5,11 +5,11 @@
 
 use bytes::Bytes;
 
-use crate::crypt::merkle::{self, LEAF_LEN};
-use crate::crypt::{MaskKey, merkle_root};
+use crate::crypt::MaskKey;
 use crate::erasure::{Codec, Scheme};
 use crate::types::limits::{HEAD_LEN_CLASSES, RECORD_BODY_LEN_MAX, SEGMENT_LEN_MAX, SEGMENT_LEN_MIN};
-use crate::types::{BlobHash, MerkleRoot, ShardIndex};
+use crate::types::merkle::{self, LEAF_LEN};
+use crate::types::{BlobHash, MerkleRoot, ShardIndex, merkle_root};
 
 use super::codec::{Encoding, Reader, decode, encode};
 use super::placement::{Coding, ShardName};

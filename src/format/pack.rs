@@ -5,10 +5,10 @@ use std::ops::RangeInclusive;
 use bytes::Bytes;
 use rand::CryptoRng;
 
+use crate::crypt::MaskKey;
 use crate::crypt::mask::mask_shard;
-use crate::crypt::{MaskKey, merkle_root};
 use crate::erasure::{Codec, CodecError, Scheme};
-use crate::types::{BlobHash, PackId, ShardIndex};
+use crate::types::{BlobHash, PackId, ShardIndex, merkle_root};
 
 use super::FormatError;
 use super::content::Piece;

@@ -9,6 +9,7 @@
 //! | `gate`, `memory` | how much is taken on at once, and remembered (invariant I9) |
 //! | `keep` | store, delete, renew, stat, list |
 //! | `send` | retrieve: chunks, fair among clients |
+//! | `audit` | proofs that blobs are here |
 //! | `announce` | the announcement |
 //! | `caller` | who asked; answers and refusals |
 //!
@@ -16,6 +17,7 @@
 //! are counted before they begin; whoever is too many is told `BUSY`.
 
 mod announce;
+mod audit;
 mod caller;
 mod gate;
 mod handle;

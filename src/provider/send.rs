@@ -105,7 +105,7 @@ impl Server {
 
     /// What this caller may know to be here. In the base protocol a blob that expired is gone; whoever speaks the
     /// extensions knows that it may still be read and renewed.
-    fn visible(&self, hash: &BlobHash, caller: &Caller) -> Option<Entry> {
+    pub(super) fn visible(&self, hash: &BlobHash, caller: &Caller) -> Option<Entry> {
         self.store.entry(hash).filter(|entry| !entry.is_lapsed || caller.number.is_some())
     }
 
@@ -185,7 +185,7 @@ impl Server {
     }
 
     /// Waits for room in memory for `len` bytes of a blob.
-    async fn hold(&self, len: u64) -> Result<impl Drop + use<'_>, Refusal> {
+    pub(super) async fn hold(&self, len: u64) -> Result<impl Drop + use<'_>, Refusal> {
         let kib = u32::try_from(len.min(READ_LEN_MAX).div_ceil(1024)).unwrap_or(u32::MAX);
         self.held.acquire_many(kib).await.map_err(|_| Refusal::internal())
     }

@@ -121,6 +121,7 @@ impl Server {
             Action::Stat(hashes) => Ok(self.stat(&hashes, caller)),
             Action::Renew { hashes, retention } => self.renew(hashes, retention, caller).await,
             Action::List { after, limit } => Ok(self.list(after, limit, caller)),
+            Action::Audit { nonce, hashes } => return self.audit(nonce, &hashes, caller, &pass).await,
         };
         self.answer(caller, outcome).await;
     }
@@ -228,5 +229,6 @@ fn name(action: &Action) -> &'static str {
         Action::Stat(_) => "stat",
         Action::Renew { .. } => "renew",
         Action::List { .. } => "list",
+        Action::Audit { .. } => "audit",
     }
 }

@@ -1,6 +1,7 @@
 //! Laws of the provider, over a hub in memory.
 
 mod actions;
+mod audit;
 mod chunked;
 mod hostile;
 mod replay;
@@ -19,8 +20,8 @@ use crate::transport::memory::Hub;
 use crate::transport::{Carrier, Route, Subscription};
 use crate::types::{BlobHash, ChunkIndex, Timestamp};
 use crate::wire::{
-    Action, Answer, CHUNK_KIND, Chunk, Draft, ErrorCode, Hashes, RESPONSE_KIND, Request, RequestNumber,
-    Response, STATUS_KIND, Status, StatusKind, Store, StoreBody, Upload,
+    AUDIT_KIND, Action, Answer, CHUNK_KIND, Chunk, Draft, ErrorCode, Hashes, RESPONSE_KIND, Request,
+    RequestNumber, Response, STATUS_KIND, Status, StatusKind, Store, StoreBody, Upload,
 };
 
 const START: Timestamp = Timestamp(1_700_000_000);
@@ -74,7 +75,7 @@ impl Scene {
     async fn client(&self) -> Client {
         let (keys, carrier) = (Keys::generate(), self.hub.carrier());
         let to_me = Filter::new()
-            .kinds([RESPONSE_KIND, STATUS_KIND, CHUNK_KIND].map(Kind::from))
+            .kinds([RESPONSE_KIND, STATUS_KIND, CHUNK_KIND, AUDIT_KIND].map(Kind::from))
             .author(self.keys.public_key());
         let inbox = carrier.subscribe(vec![to_me]).await.unwrap();
         Client { keys, carrier, inbox, clock: self.clock.clone(), provider: self.provider().id(), nonce: 0 }

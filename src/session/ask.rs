@@ -3,25 +3,30 @@
 use std::time::Instant;
 
 use crate::session::{Failure, Pace, Patience, Step, Try};
-use crate::wire::{Answer, Status};
+use crate::wire::Status;
 
-/// A request that is answered by one response: inline stores, batches, lists.
+/// A request that is answered by one event, an `A`: inline stores, batches, lists, audits.
 #[derive(Debug)]
-pub struct AskSession {
+pub struct AskSession<A> {
     tries: u32,
     patience: Patience,
-    outcome: Option<Result<Answer, Failure>>,
+    outcome: Option<Result<A, Failure>>,
 }
 
-impl AskSession {
+impl<A: Clone> AskSession<A> {
     /// A conversation that begins now; the jitter of its retries follows from `seed`.
     pub fn new(pace: Pace, seed: u64, now: Instant) -> Self {
         Self { tries: 0, patience: Patience::new(pace, seed, now), outcome: None }
     }
 
     /// Takes in an answer to any of the tries. What it says is for the driver to judge.
-    pub fn answer(&mut self, answer: Answer) {
+    pub fn answer(&mut self, answer: A) {
         self.outcome.get_or_insert(Ok(answer));
+    }
+
+    /// Takes in an answer to one of the tries that is none to this question.
+    pub fn wrong_answer(&mut self) {
+        self.outcome.get_or_insert(Err(Failure::Corrupt));
     }
 
     /// Takes in a status message.
@@ -32,7 +37,7 @@ impl AskSession {
     }
 
     /// What to do now: send the request as one more try, wait, or be done.
-    pub fn step(&mut self, now: Instant) -> Step<Try, Answer> {
+    pub fn step(&mut self, now: Instant) -> Step<Try, A> {
         if let Some(outcome) = &self.outcome {
             return Step::Done(outcome.clone());
         }

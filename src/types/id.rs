@@ -113,6 +113,10 @@ byte_id!(
     MerkleRoot, 32, "64 lowercase hexadecimal digits"
 );
 byte_id!(
+    /// Random bytes that nobody knows before an audit's request: what is asked for follows from them.
+    AuditNonce, 32, "64 lowercase hexadecimal digits"
+);
+byte_id!(
     /// Keyed name of a segment, tree page or reference list: HMAC-SHA256 under a vault key (docs/format.md, "Tags").
     Tag, 32, "64 lowercase hexadecimal digits"
 );

@@ -58,6 +58,10 @@ pub const STORED_EVENT_LEN_MAX: usize = 256 * 1024;
 pub const STORED_EVENTS_LEN_MAX: usize = 64 * 1024 * 1024;
 /// Blobs named in one batch request, so that request and answer stay under `EVENT_LEN_MAX`.
 pub const BATCH_COUNT_MAX: usize = 500;
+/// Samples of one audit request, so that request and answer stay under `EVENT_LEN_MAX` (docs/protocol.md, "audit").
+pub const AUDIT_COUNT_MAX: usize = 28;
+/// Hashes on the way from a leaf of the largest blob up to its root (docs/protocol.md, "audit").
+pub const AUDIT_PATH_COUNT_MAX: usize = 14;
 /// Tags of an event that is read at all.
 pub const TAG_COUNT_MAX: usize = 64;
 /// Relays that are read from one event.

@@ -1,12 +1,15 @@
-//! The words of the domain: ids, indexes, times and limits. Pure; imports nothing of ours.
+//! The words of the domain: ids, indexes, times, limits, Merkle trees. Pure; imports nothing of ours.
 
 pub mod id;
 pub mod index;
 pub mod limits;
+pub mod merkle;
 pub mod time;
 
 pub use id::{
-    BlobHash, ClientId, DeviceId, MerkleRoot, PackId, ParseIdError, ProviderId, SnapshotId, Tag, VaultId,
+    AuditNonce, BlobHash, ClientId, DeviceId, MerkleRoot, PackId, ParseIdError, ProviderId, SnapshotId, Tag,
+    VaultId,
 };
 pub use index::{ChunkIndex, ShardIndex};
+pub use merkle::merkle_root;
 pub use time::Timestamp;

@@ -57,11 +57,13 @@ pub enum Extension {
     List,
     /// A store can ask for a time of its own.
     Retain,
+    /// Random positions of blobs, proved by Merkle paths.
+    Audit,
 }
 
 impl Extension {
     /// Every extension that this program speaks.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Directed,
         Self::Quiet,
         Self::Chunked,
@@ -71,6 +73,7 @@ impl Extension {
         Self::Renew,
         Self::List,
         Self::Retain,
+        Self::Audit,
     ];
 
     /// The extension's name in an `ext` tag.
@@ -85,6 +88,7 @@ impl Extension {
             Self::Renew => "renew",
             Self::List => "list",
             Self::Retain => "retain",
+            Self::Audit => "audit",
         }
     }
 

@@ -7,21 +7,22 @@ use std::fmt::Debug;
 
 use nostr::{Event, JsonUtil, Keys};
 
-use crate::types::{ProviderId, Timestamp};
+use crate::types::{MerkleRoot, ProviderId, Timestamp};
 use crate::wire::{
-    Announcement, Chunk, ChunkSet, Draft, REQUEST_KIND, RESPONSE_KIND, Request, Response, Status, Upload,
-    WireError, tags,
+    AUDIT_KIND, Announcement, AuditAnswer, Chunk, ChunkSet, Draft, REQUEST_KIND, RESPONSE_KIND, Request,
+    Response, Status, Upload, WireError, tags,
 };
 
 /// The body of a target.
 pub type Target = fn(&[u8]);
 
 /// Every target of this layer: its name in `fuzz/fuzz_targets`, and its body.
-pub const TARGETS: [(&str, Target); 4] = [
+pub const TARGETS: [(&str, Target); 5] = [
     ("wire_event", event),
     ("wire_request", request),
     ("wire_response", response),
     ("wire_chunk_set", chunk_set),
+    ("wire_audit", audit),
 ];
 
 /// An event's JSON, as a relay brings it; read as every kind.
@@ -32,6 +33,7 @@ pub fn event(bytes: &[u8]) {
     round_trip(Response::parse(&event), Response::to_draft, Response::parse);
     round_trip(Chunk::parse(&event), Chunk::to_draft, Chunk::parse);
     round_trip(Upload::parse(&event), Upload::to_draft, Upload::parse);
+    round_trip(AuditAnswer::parse(&event), AuditAnswer::to_draft, AuditAnswer::parse);
     round_trip(Status::parse(&event), Status::to_draft, Status::parse);
 }
 
@@ -51,6 +53,22 @@ pub fn response(bytes: &[u8]) {
     let tags = vec![tags::tag(["e", &id]), tags::tag(["p", &id])];
     let draft = Draft { kind: RESPONSE_KIND, content: content.to_owned(), tags };
     round_trip(Response::parse(&sign(draft)), Response::to_draft, Response::parse);
+}
+
+/// The content of an answer to an audit. What is read of it proves nothing of a blob that the bytes were not made from.
+pub fn audit(bytes: &[u8]) {
+    let Ok(content) = str::from_utf8(bytes) else { return };
+    let id = "01".repeat(32);
+    let tags = vec![tags::tag(["e", &id]), tags::tag(["p", &id])];
+    let draft = Draft { kind: AUDIT_KIND, content: content.to_owned(), tags };
+    let parsed = AuditAnswer::parse(&sign(draft));
+    for proof in parsed.iter().flat_map(|answer| answer.samples.iter().flatten()) {
+        assert!(
+            !proof.holds(0, 3, &MerkleRoot::new([0; 32])),
+            "a root was found for which SHA-256 has no bytes"
+        );
+    }
+    round_trip(parsed, AuditAnswer::to_draft, AuditAnswer::parse);
 }
 
 /// The text of a chunk set; it has one spelling only.

@@ -11,9 +11,11 @@
 //! | 24211 | [`Response`] | provider |
 //! | 24212 | [`Chunk`] | provider |
 //! | 24213 | [`Upload`] | client |
+//! | 24214 | [`AuditAnswer`] | provider |
 //! | 21999 | [`Status`] | provider |
 
 pub mod announcement;
+pub mod audit;
 mod bounded;
 pub mod chunk;
 pub mod chunk_set;
@@ -33,6 +35,7 @@ pub mod upload;
 mod tests;
 
 pub use announcement::{Announcement, Extension};
+pub use audit::{AuditAnswer, Proof, audit_position};
 pub use chunk::{Chunk, Direction};
 pub use chunk_set::ChunkSet;
 pub use draft::{Draft, author_as_client, author_as_provider};
@@ -52,6 +55,8 @@ pub const RESPONSE_KIND: u16 = 24_211;
 pub const CHUNK_KIND: u16 = 24_212;
 /// Kind of a chunk that a client sends (extension `chunked`).
 pub const UPLOAD_KIND: u16 = 24_213;
+/// Kind of an answer to an audit (extension `audit`).
+pub const AUDIT_KIND: u16 = 24_214;
 /// Kind of a status or error message.
 pub const STATUS_KIND: u16 = 21_999;
 /// The `d` tag of the announcement, and the last part of the address that requests carry.

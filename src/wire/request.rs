@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use nostr::{Event, RelayUrl};
 
-use crate::types::{BlobHash, ProviderId};
+use crate::types::{AuditNonce, BlobHash, ProviderId};
 use crate::wire::request_body;
 use crate::wire::tags::{
     address, expect_kind, malformed, parse_address, parse_relays, relays_tag, required, tag,
@@ -62,6 +62,13 @@ pub enum Action {
         after: Option<BlobHash>,
         /// At most so many.
         limit: Option<u32>,
+    },
+    /// Proof that blobs are there: one leaf of each, at a position that follows from the nonce (extension `audit`).
+    Audit {
+        /// Fresh random bytes.
+        nonce: AuditNonce,
+        /// The blobs, 1 to [`AUDIT_COUNT_MAX`](crate::types::limits::AUDIT_COUNT_MAX); one may be named more than once.
+        hashes: Vec<BlobHash>,
     },
 }
 

@@ -8,8 +8,10 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::types::BlobHash;
-use crate::types::limits::{BLOB_LEN_MAX, CHUNK_COUNT_MAX, FILENAME_LEN_MAX, REQUEST_LEN_MAX};
+use crate::types::limits::{
+    AUDIT_COUNT_MAX, BLOB_LEN_MAX, CHUNK_COUNT_MAX, FILENAME_LEN_MAX, REQUEST_LEN_MAX,
+};
+use crate::types::{AuditNonce, BlobHash};
 use crate::wire::bounded::Bounded;
 use crate::wire::chunk::{chunk_count, decode_base64};
 use crate::wire::error::cut;
@@ -46,6 +48,8 @@ struct Body<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     limit: Option<u32>,
     #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    nonce: Option<Cow<'a, str>>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
     req: Option<Cow<'a, str>>,
 }
 
@@ -70,6 +74,10 @@ pub(super) fn encode(action: &Action, number: Option<RequestNumber>) -> String {
         Action::List { after, limit } => {
             let after = after.map(|hash| Cow::from(hash.to_string()));
             Body { action: "list".into(), after, limit: *limit, ..Body::default() }
+        }
+        Action::Audit { nonce, hashes } => {
+            let nonce = Some(nonce.to_string().into());
+            Body { nonce, ..with_hashes("audit", &Hashes::Many(hashes.clone())) }
         }
     };
     body.req = number.map(|number| number.to_string().into());
@@ -124,6 +132,7 @@ pub(super) fn decode(content: &str) -> Result<(Action, Option<RequestNumber>), W
         "stat" => Action::Stat(decode_hashes(&body)?),
         "renew" => Action::Renew { hashes: decode_hashes(&body)?, retention: retention(&body) },
         "list" => Action::List { after: optional_hash(body.after.as_ref())?, limit: body.limit },
+        "audit" => decode_audit(&body)?,
         other => return Err(WireError::UnknownAction { action: cut(other) }),
     };
     Ok((action, number))
@@ -186,6 +195,19 @@ fn decode_hashes(body: &Body<'_>) -> Result<Hashes, WireError> {
         }
         _ => Err(WireError::Field { field: "hash" }),
     }
+}
+
+fn decode_audit(body: &Body<'_>) -> Result<Action, WireError> {
+    let nonce = body.nonce.as_deref().and_then(|text| AuditNonce::parse(text).ok());
+    let nonce = nonce.ok_or(WireError::Field { field: "nonce" })?;
+    let Hashes::Many(hashes) = decode_hashes(body)? else {
+        return Err(WireError::Field { field: "hashes" });
+    };
+    if hashes.len() > AUDIT_COUNT_MAX {
+        let (found, max) = (hashes.len() as u64, AUDIT_COUNT_MAX as u64);
+        return Err(WireError::TooMuch { what: "number of samples", found, max });
+    }
+    Ok(Action::Audit { nonce, hashes })
 }
 
 fn optional_hash(text: Option<&Cow<'_, str>>) -> Result<Option<BlobHash>, WireError> {

@@ -1,5 +1,7 @@
 //! Round trips of every kind, and what every kind refuses.
 
+mod audit;
+
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,7 +12,7 @@ use crate::types::limits::{
     BATCH_COUNT_MAX, BLOB_LEN_MAX, CHUNK_LEN, EVENT_LEN_MAX, EXTENSION_COUNT_MAX, RELAY_COUNT_MAX,
     REQUEST_LEN_MAX, TAG_COUNT_MAX,
 };
-use crate::types::{BlobHash, ChunkIndex, ClientId, ProviderId, Timestamp};
+use crate::types::{AuditNonce, BlobHash, ChunkIndex, ClientId, ProviderId, Timestamp};
 use crate::wire::*;
 
 fn keys() -> Keys {
@@ -64,6 +66,7 @@ fn actions() -> Vec<Action> {
         Action::Renew { hashes: many, retention: Some(Duration::from_secs(3600)) },
         Action::List { after: Some(hash(1)), limit: Some(10) },
         Action::List { after: None, limit: None },
+        Action::Audit { nonce: AuditNonce::new([7; 32]), hashes: vec![hash(1), hash(1)] },
     ]
 }
 

@@ -127,7 +127,7 @@ async fn a_prune_may_be_cut_off_at_any_step() {
         stage.world.remove("a", stage.gone).await.unwrap();
         stage.world.advance_days(8);
         let (client, reached) = stage.world.client_until("a", at).await;
-        let is_finished = prune_all(client, reached).await;
+        let is_finished = Box::pin(prune_all(client, reached)).await;
         stage.ends_well(at).await;
         if is_finished {
             return assert!(at > STEPS_MIN, "{at} steps");
@@ -145,7 +145,7 @@ async fn a_repacking_may_be_cut_off_at_any_step() {
         world.remove("a", gone).await.unwrap();
         let old = world.client("a").await.vault.needs(&left).unwrap();
         let (client, reached) = world.client_until("a", at).await;
-        let is_finished = prune_all(client, reached).await;
+        let is_finished = Box::pin(prune_all(client, reached)).await;
         world.restores("a", "left").await;
         world.prune("a").await;
         world.advance_days(8);

@@ -2,6 +2,7 @@
 //!
 //! All that is known here of the base protocol is the text of the protocol itself (`raw`).
 
+mod audit;
 mod base_protocol;
 mod base_providers;
 mod claims;

@@ -2,12 +2,12 @@
 
 use blobdvm::crypt::{
     Aad, DeviceClass, Layer, LayerKey, MaskKey, PublicKey, Purpose, SealedKind, SegmentKey, Signature,
-    TagKey, VaultKeys, VaultSecret, mask, merkle_root, open_salted, open_segment, sign, tag,
+    TagKey, VaultKeys, VaultSecret, mask, open_salted, open_segment, sign, tag,
 };
 use blobdvm::erasure::{Codec, Scheme};
 use blobdvm::format::codec::{Reader, decode, encode};
 use blobdvm::format::*;
-use blobdvm::types::{BlobHash, DeviceId, ProviderId, ShardIndex, VaultId};
+use blobdvm::types::{BlobHash, DeviceId, ProviderId, ShardIndex, VaultId, merkle_root};
 use serde_json::Value;
 
 use super::{array, bytes, describe, text};

@@ -1,8 +1,10 @@
-//! Golden vectors of the format (docs/format.md): right ones, and wrong ones each named for the law that it breaks.
+//! Golden vectors of the format (docs/format.md) and of audits (docs/protocol.md): right ones, and wrong ones each named
+//! for the law that it breaks.
 //!
 //! The JSON files beside this one are added to and never changed. `cargo test --test vectors -- --ignored` writes those
 //! that are missing.
 
+mod audit;
 mod check;
 mod describe;
 mod make;
@@ -87,6 +89,20 @@ fn wrong_bytes_are_refused_with_their_reason() {
     for vector in &vectors {
         let outcome = wrong::read(vector);
         assert_eq!(outcome, Err(text(vector, "error").to_owned()), "{}", text(vector, "law"));
+    }
+}
+
+#[test]
+fn audits_are_asked_answered_and_judged_as_written() {
+    let (wrong, right): (Vec<Value>, Vec<Value>) =
+        load("audit.json").into_iter().partition(|vector| vector["law"].is_string());
+    right.iter().for_each(audit::check);
+    let mut laws: Vec<&str> = wrong.iter().map(|vector| text(vector, "law")).collect();
+    laws.sort_unstable();
+    laws.dedup();
+    assert_eq!((laws.len(), wrong.is_empty()), (wrong.len(), false), "each vector breaks a law of its own");
+    for vector in &wrong {
+        assert!(!audit::is_accepted(vector), "{}", text(vector, "law"));
     }
 }
 

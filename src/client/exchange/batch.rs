@@ -37,7 +37,7 @@ impl Exchange {
         }
         let mut items = Vec::with_capacity(hashes.len());
         for hash in hashes {
-            items.push(match self.fetch_promised(provider, *hash, None).await {
+            items.push(match self.fetch_promised(provider, *hash, None, None).await {
                 Ok((blob, expires)) => {
                     let expires = expires.unwrap_or(Timestamp(0));
                     Some(Promise { size: blob.len() as u64, expires })
@@ -122,7 +122,7 @@ impl Exchange {
     }
 
     /// Awaits an answer, and notes how that went.
-    async fn judged<T>(
+    pub(super) async fn judged<T>(
         &self,
         link: &Link,
         asking: impl Future<Output = Result<T, ExchangeError>>,
@@ -169,7 +169,7 @@ impl Link {
 
     async fn ask_at(&self, action: Action, about: BlobHash, pace: Pace) -> Result<Answer, ExchangeError> {
         let draft = self.request(action).to_draft();
-        let session = AskSession::new(pace, self.random(), now());
+        let session = AskSession::<Answer>::new(pace, self.random(), now());
         let drive = Drive::new(self, self.switch.line(None, ANSWER_QUEUE_MAX), about);
         drive.run(session, |number| (draft.clone(), Some(number))).await.map(|outcome| outcome.output)
     }

@@ -1,9 +1,10 @@
 //! One session and one link, until the session is done.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use nostr::EventId;
+use nostr::{Event, EventId, JsonUtil};
 
 use crate::client::exchange::ExchangeError;
 use crate::client::exchange::link::Link;
@@ -12,7 +13,10 @@ use crate::session::fetch::FetchSend;
 use crate::session::{AskSession, Failure, FetchSession, Step, StoreSend, StoreSession, Try};
 use crate::transport::TransportError;
 use crate::types::BlobHash;
-use crate::wire::{Answer, BlobInfo, CHUNK_KIND, Chunk, Draft, RESPONSE_KIND, Response, STATUS_KIND, Status};
+use crate::wire::{
+    AUDIT_KIND, Answer, AuditAnswer, BlobInfo, CHUNK_KIND, Chunk, Draft, RESPONSE_KIND, Response,
+    STATUS_KIND, Status,
+};
 
 /// Wait before the next event when no relay is connected: reconnecting takes longer.
 const DISCONNECTED_WAIT: Duration = Duration::from_millis(200);
@@ -23,6 +27,8 @@ const INPUTS_PER_STEP: usize = 64;
 /// What a conversation takes in.
 pub(super) enum Input {
     Answer(Answer, Try),
+    /// `None` if the provider signed something that cannot be read.
+    Audit(Option<AuditAnswer>),
     Status(Status),
     Chunk(Chunk),
 }
@@ -55,11 +61,26 @@ pub(super) struct Drive<'a> {
     is_heard: bool,
     is_to_all: bool,
     trouble: Option<TransportError>,
+    meter: Option<&'a AtomicU64>,
 }
 
 impl<'a> Drive<'a> {
     pub(super) fn new(link: &'a Link, line: Line, hash: BlobHash) -> Self {
-        Self { link, line, hash, response: None, is_heard: false, is_to_all: false, trouble: None }
+        Self {
+            link,
+            line,
+            hash,
+            response: None,
+            is_heard: false,
+            is_to_all: false,
+            trouble: None,
+            meter: None,
+        }
+    }
+
+    /// Counts the JSON of every event that goes out and comes in, each once, whichever relays carry it.
+    pub(super) fn metered(self, meter: Option<&'a AtomicU64>) -> Self {
+        Self { meter, ..self }
     }
 
     /// Runs the conversation; `compose` makes the events that it wants sent.
@@ -102,6 +123,7 @@ impl<'a> Drive<'a> {
             self.is_heard = false;
         }
         let event = self.link.sign(draft);
+        self.count(&event);
         if let Some(number) = number {
             self.line.expect(event.id, number);
         }
@@ -118,11 +140,13 @@ impl<'a> Drive<'a> {
 
     fn take<C: Conversation>(&mut self, delivery: Delivery, session: &mut C) {
         let Delivery { event, to } = delivery;
+        self.count(&event);
         let input = match (event.kind.as_u16(), to) {
             (RESPONSE_KIND, Some(to)) => Response::parse(&event).map(|response| {
                 self.response = Some(event.id);
                 Input::Answer(response.answer, to)
             }),
+            (AUDIT_KIND, Some(_)) => Ok(Input::Audit(AuditAnswer::parse(&event).ok())),
             (STATUS_KIND, Some(_)) => Status::parse(&event).map(Input::Status),
             (CHUNK_KIND, _) => Chunk::parse(&event).map(Input::Chunk),
             _ => return,
@@ -134,6 +158,12 @@ impl<'a> Drive<'a> {
                 session.take(input, now());
             }
             Err(error) => tracing::debug!(provider = %self.link.id.short(), %error, "unreadable event"),
+        }
+    }
+
+    fn count(&self, event: &Event) {
+        if let Some(meter) = self.meter {
+            meter.fetch_add(event.as_json().len() as u64, Ordering::Relaxed);
         }
     }
 
@@ -155,7 +185,7 @@ pub(super) fn now() -> Instant {
     tokio::time::Instant::now().into_std()
 }
 
-impl Conversation for AskSession {
+impl Conversation for AskSession<Answer> {
     type Send = Try;
     type Output = Answer;
 
@@ -166,6 +196,24 @@ impl Conversation for AskSession {
     fn take(&mut self, input: Input, now: Instant) {
         match input {
             Input::Answer(answer, _) => self.answer(answer),
+            Input::Status(status) => self.status(&status, now),
+            Input::Chunk(_) | Input::Audit(_) => {}
+        }
+    }
+}
+
+impl Conversation for AskSession<AuditAnswer> {
+    type Send = Try;
+    type Output = AuditAnswer;
+
+    fn step(&mut self, now: Instant) -> Step<Try, AuditAnswer> {
+        AskSession::step(self, now)
+    }
+
+    fn take(&mut self, input: Input, now: Instant) {
+        match input {
+            Input::Audit(Some(answer)) => self.answer(answer),
+            Input::Audit(None) | Input::Answer(..) => self.wrong_answer(),
             Input::Status(status) => self.status(&status, now),
             Input::Chunk(_) => {}
         }
@@ -184,7 +232,7 @@ impl Conversation for StoreSession {
         match input {
             Input::Answer(answer, to) => self.answer(&answer, to, now),
             Input::Status(status) => self.status(&status, now),
-            Input::Chunk(_) => {}
+            Input::Chunk(_) | Input::Audit(_) => {}
         }
     }
 }
@@ -204,6 +252,7 @@ impl Conversation for &mut FetchSession {
             Input::Chunk(chunk) => {
                 self.chunk(chunk, now);
             }
+            Input::Audit(_) => {}
         }
     }
 }

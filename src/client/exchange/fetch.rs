@@ -1,5 +1,7 @@
 //! A blob comes from a provider.
 
+use std::sync::atomic::AtomicU64;
+
 use bytes::Bytes;
 
 use crate::client::exchange::drive::{Drive, now};
@@ -22,21 +24,22 @@ impl Exchange {
         hash: BlobHash,
         len: Option<u64>,
     ) -> Result<Bytes, ExchangeError> {
-        self.fetch_promised(provider, hash, len).await.map(|(blob, _)| blob)
+        self.fetch_promised(provider, hash, len, None).await.map(|(blob, _)| blob)
     }
 
-    /// Fetches a blob, and until when the provider says to keep it.
+    /// Fetches a blob, and until when the provider says to keep it. `meter` counts what moves for it.
     pub(super) async fn fetch_promised(
         &self,
         provider: ProviderId,
         hash: BlobHash,
         len: Option<u64>,
+        meter: Option<&AtomicU64>,
     ) -> Result<(Bytes, Option<Timestamp>), ExchangeError> {
         let link = self.link(provider)?;
         let window_bytes = u64::from(link.options().chunk_window) * CHUNK_LEN;
         let admission = self.admit(len.unwrap_or(window_bytes), &link).await;
         let started = now();
-        let outcome = run(&link, hash, len).await;
+        let outcome = run(&link, hash, len, meter).await;
         admission.end(&outcome);
         let bytes = outcome.as_ref().map_or(0, |(blob, _)| blob.len() as u64);
         self.judge(&link, started, &outcome, |took| Deed::Fetched { bytes, took });
@@ -50,6 +53,7 @@ async fn run(
     link: &Link,
     hash: BlobHash,
     len: Option<u64>,
+    meter: Option<&AtomicU64>,
 ) -> Result<(Bytes, Option<Timestamp>), ExchangeError> {
     let is_directed = link.terms.speaks(Extension::Directed);
     if !is_directed {
@@ -65,6 +69,7 @@ async fn run(
     let line = link.switch.line((!is_directed).then_some(hash), capacity);
     let mut request = link.request(Action::Retrieve { hashes: Hashes::One(hash), ranges: None });
     let outcome = Drive::new(link, line, hash)
+        .metered(meter)
         .run(&mut session, |(number, wanted)| {
             request.action = Action::Retrieve { hashes: Hashes::One(hash), ranges: wanted };
             (request.to_draft(), Some(number))

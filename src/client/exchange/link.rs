@@ -14,9 +14,11 @@ use crate::client::exchange::{ExchangeError, ExchangeOptions};
 use crate::env::Env;
 use crate::session::Pace;
 use crate::transport::{Carrier, Route, Subscription, TransportError};
-use crate::types::ProviderId;
 use crate::types::limits::EVENT_LEN_MAX;
-use crate::wire::{Action, CHUNK_KIND, Draft, RESPONSE_KIND, Request, RequestNumber, STATUS_KIND};
+use crate::types::{AuditNonce, ProviderId};
+use crate::wire::{
+    AUDIT_KIND, Action, CHUNK_KIND, Draft, RESPONSE_KIND, Request, RequestNumber, STATUS_KIND,
+};
 
 /// Shortest wait before a first retry: less is not worth an event.
 const RETRY_MIN: Duration = Duration::from_millis(500);
@@ -72,7 +74,7 @@ impl Link {
             chunks: OnceCell::new(),
             readers: Mutex::default(),
         };
-        let kinds = [RESPONSE_KIND, STATUS_KIND, CHUNK_KIND].map(Kind::from_u16);
+        let kinds = [RESPONSE_KIND, STATUS_KIND, CHUNK_KIND, AUDIT_KIND].map(Kind::from_u16);
         let mine = link.its_events().kinds(kinds).pubkey(link.keys.public_key());
         link.read(mine).await?;
         Ok(link)
@@ -138,6 +140,11 @@ impl Link {
     /// A random number, for nonces, request numbers and the jitter of retries.
     pub(super) fn random(&self) -> u64 {
         u64::from_le_bytes(self.env.random_bytes())
+    }
+
+    /// Random bytes that nobody has seen.
+    pub(super) fn audit_nonce(&self) -> AuditNonce {
+        AuditNonce::new(self.env.random_bytes())
     }
 
     /// The settings of the exchange.

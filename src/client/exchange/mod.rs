@@ -8,9 +8,10 @@
 //! | `window` | how many bytes are under way |
 //! | `switch` | which conversation an incoming event belongs to |
 //! | `drive` | one session and one link, until the session is done |
-//! | `store`, `fetch`, `batch` | the operations |
+//! | `store`, `fetch`, `batch`, `audit` | the operations |
 //! | `record` | what providers did in this run |
 
+mod audit;
 mod batch;
 mod drive;
 mod error;
@@ -25,6 +26,7 @@ mod switch;
 mod tests;
 mod window;
 
+pub use audit::{AuditSample, AuditVerdict, Audited};
 pub use error::ExchangeError;
 pub use handle::Exchange;
 pub use options::{ExchangeOptions, Receipt, StoreOptions};

@@ -91,7 +91,7 @@ async fn store_inline(
     let draft = link.request(store_action(link, StoreBody::Inline(blob), options)).to_draft();
     // Quotes and backslashes are few; what else the event holds is a kilobyte at most.
     let event_len = draft.content.len() + 1_024;
-    let session = AskSession::new(link.pace(event_len), link.random(), now());
+    let session = AskSession::<Answer>::new(link.pace(event_len), link.random(), now());
     let drive = Drive::new(link, link.switch.line(None, ANSWER_QUEUE_MAX), hash);
     let outcome = drive.run(session, |number| (draft.clone(), Some(number))).await;
     match outcome {

@@ -4,10 +4,9 @@ use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::sample::{bytes, rng};
-use crate::crypt::merkle_root;
 use crate::erasure::{CodecError, Scheme};
 use crate::format::*;
-use crate::types::{BlobHash, ShardIndex};
+use crate::types::{BlobHash, ShardIndex, merkle_root};
 
 /// A pack of one sealed text.
 fn encode(sealed: &[u8], scheme: Scheme) -> EncodedPack {

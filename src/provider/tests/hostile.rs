@@ -21,7 +21,7 @@ fn assert_bounded(gauges: Gauges) {
 /// Contents of requests that mean nothing good.
 fn nonsense(number: usize) -> String {
     let hash = "ab".repeat(32);
-    match number % 10 {
+    match number % 12 {
         0 => "{".repeat(1 + number % 500),
         1 => format!(r#"{{"action":"store","hash":"{hash}","size":{},"chunks":{}}}"#, u64::MAX, u32::MAX),
         2 => format!(r#"{{"action":"retrieve","hash":"{hash}","ranges":"0-4294967295"}}"#),
@@ -31,6 +31,11 @@ fn nonsense(number: usize) -> String {
         6 => format!(r#"{{"action":"list","limit":{},"after":"{hash}"}}"#, u32::MAX),
         7 => format!(r#"{{"action":"delete","hash":"{}","req":"{number:x}"}}"#, BlobHash::of(b"none")),
         8 => format!(r#"{{"action":"store","hash":"{number:064x}","size":40000,"chunks":2,"quiet":true}}"#),
+        9 => format!(r#"{{"action":"audit","nonce":"{hash}","hashes":["{hash}","{number:064x}"]}}"#),
+        10 => format!(
+            r#"{{"action":"audit","nonce":"{hash}","hashes":[{}]}}"#,
+            vec![format!("\"{hash}\""); 400].join(",")
+        ),
         _ => r#"{"action":"store","data":"AAA*"}"#.to_owned(),
     }
 }

@@ -29,7 +29,7 @@ fn status(kind: StatusKind) -> Status {
 fn an_ask_that_is_never_answered_ends_in_silence_after_the_stall_timeout() {
     let start = instant();
     for seed in 0..200 {
-        let mut session = AskSession::new(Pace::default(), seed, start);
+        let mut session = AskSession::<Answer>::new(Pace::default(), seed, start);
         let (mut now, mut tries) = (start, 0);
         let failure = loop {
             match session.step(now) {
@@ -51,7 +51,7 @@ fn an_ask_that_is_never_answered_ends_in_silence_after_the_stall_timeout() {
 #[test]
 fn a_refusal_ends_an_ask_only_if_a_retry_is_of_no_use() {
     let now = instant();
-    let mut session = AskSession::new(Pace::default(), 1, now);
+    let mut session = AskSession::<Answer>::new(Pace::default(), 1, now);
     assert_eq!(session.step(now), Step::Send(Try(0)));
     session.status(&status(StatusKind::Error(ErrorCode::Busy)), now);
     let Step::Wait(until) = session.step(now) else { panic!("a busy provider is asked again later") };
@@ -64,7 +64,7 @@ fn a_refusal_ends_an_ask_only_if_a_retry_is_of_no_use() {
 #[test]
 fn a_provider_that_is_always_busy_is_named_as_busy_in_the_end() {
     let start = instant();
-    let mut session = AskSession::new(Pace::default(), 1, start);
+    let mut session = AskSession::<Answer>::new(Pace::default(), 1, start);
     let mut now = start;
     let failure = loop {
         match session.step(now) {
@@ -80,7 +80,7 @@ fn a_provider_that_is_always_busy_is_named_as_busy_in_the_end() {
 #[test]
 fn the_first_answer_counts() {
     let now = instant();
-    let mut session = AskSession::new(Pace::default(), 1, now);
+    let mut session = AskSession::<Answer>::new(Pace::default(), 1, now);
     session.answer(Answer::Deleted(BlobHash::new([1; 32])));
     session.answer(Answer::Deleted(BlobHash::new([2; 32])));
     assert_eq!(session.step(now), Step::Done(Ok(Answer::Deleted(BlobHash::new([1; 32])))));

@@ -1,5 +1,6 @@
 //! The exchange against providers in memory, over a relay in memory, on virtual time.
 
+mod audit;
 mod model;
 
 use std::sync::Arc;

@@ -28,6 +28,20 @@ pub(super) enum Manner {
     Full,
     /// Lists claims without an end.
     Endless,
+    /// Answers audits with what it was asked for before.
+    Replaying,
+    /// The same, under the nonce that it is asked with.
+    Renewing,
+    /// Answers audits with other leaves than those that were asked for.
+    OtherLeaf,
+    /// Answers audits with proofs of random bytes.
+    Random,
+    /// Answers audits with text that is none.
+    Unreadable,
+    /// Answers audits as if they were something else.
+    OffTopic,
+    /// Leaves samples out.
+    Short,
 }
 
 pub(super) struct Model {
@@ -45,6 +59,7 @@ pub(super) struct State {
     stored: BTreeSet<(ClientId, BlobHash)>,
     newest: BTreeMap<(ClientId, BlobHash), Event>,
     pub(super) requests: u32,
+    pub(super) audited: Option<AuditAnswer>,
     nonce: u64,
 }
 
@@ -63,6 +78,7 @@ impl Model {
             stored: BTreeSet::new(),
             newest: BTreeMap::new(),
             requests: 0,
+            audited: None,
             nonce: 0,
         }));
         let address = SingleLetterTag::lowercase(nostr::Alphabet::A);
@@ -162,6 +178,10 @@ impl State {
                 let claim = |hash: &BlobHash| Claim { hash: *hash, size: self.len(*hash), expires: EXPIRES };
                 let claims: Vec<_> = mine.map(|(_, hash)| claim(hash)).take(3).collect();
                 vec![respond(Answer::Listed { more: claims.len() == 3, claims })]
+            }
+            Action::Audit { nonce, hashes } => {
+                let samples = self.samples(nonce, &hashes);
+                self.audit(AuditAnswer { request: event.id, requester: client, number, nonce, samples })
             }
         }
     }

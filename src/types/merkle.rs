@@ -1,4 +1,4 @@
-//! The Merkle tree over a shard: RFC 6962 §2.1 with leaves of 1 KiB, for audits and partial reads.
+//! The Merkle tree over a blob: RFC 6962 §2.1 with leaves of 1 KiB, for audits and partial reads.
 
 use sha2::{Digest, Sha256};
 
@@ -9,6 +9,11 @@ pub const LEAF_LEN: usize = 1024;
 
 /// Hash of a leaf or of an inner node.
 pub type Hash = [u8; 32];
+
+/// Leaves of a blob of `len` bytes.
+pub fn leaf_count(len: u64) -> u64 {
+    len.div_ceil(LEAF_LEN as u64)
+}
 
 /// Root of the tree over `bytes`; of no bytes, the hash of nothing.
 pub fn merkle_root(bytes: &[u8]) -> MerkleRoot {
