@@ -7,10 +7,15 @@ use bytesize::ByteSize;
 use clap::{Args, Parser, Subcommand};
 
 use crate::cli::cat::CatArgs;
+use crate::cli::check::CheckArgs;
 use crate::cli::get::GetArgs;
 use crate::cli::ls::LsArgs;
 use crate::cli::prune::PruneArgs;
+use crate::cli::renew::RenewArgs;
+use crate::cli::repair::RepairArgs;
 use crate::cli::rm::RmArgs;
+use crate::cli::status::StatusArgs;
+use crate::cli::watch::WatchArgs;
 
 /// Private backups on storage providers that nobody has to trust.
 ///
@@ -28,7 +33,8 @@ pub struct Cli {
 }
 
 const EXIT_CODES: &str = "Exit codes: 0 done, 1 failure, 2 usage, 3 nothing found, 4 too few providers, 5 cannot be \
-restored, 6 integrity failure, 7 no relay, 8 home missing, locked or damaged, 9 stored, but some files could not be read, 130 interrupted.";
+restored, 6 integrity failure, 7 no relay, 8 home missing, locked or damaged, 9 stored, but some files could not be \
+read, 10 not at full health, 11 something is lost, 130 interrupted.";
 
 /// Options that every command takes.
 #[derive(Debug, Clone, Args)]
@@ -70,6 +76,16 @@ pub enum Command {
     Rm(RmArgs),
     /// Let go of what no snapshot needs any more
     Prune(PruneArgs),
+    /// Check whether everything is there, where it should be, and for how long
+    Check(CheckArgs),
+    /// Bring what is missing or wrong at the providers back to full health
+    Repair(RepairArgs),
+    /// Extend the providers' promises before they lapse
+    Renew(RenewArgs),
+    /// Keep the vault healthy: renew, audit a little, repair what stays missing
+    Watch(WatchArgs),
+    /// Show how the vault stood when it was watched last
+    Status(StatusArgs),
     /// Rebuild the home from the key, on a new machine
     Recover(RecoverArgs),
     /// Show who is out there, and whom this vault trusts

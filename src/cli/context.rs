@@ -16,7 +16,7 @@ use crate::cli::progress::Progress;
 use crate::client::Client;
 use crate::env::Env;
 use crate::transport::{Carrier, ConnectOptions, Relays};
-use crate::vault::{Home, Vault};
+use crate::vault::{Home, Vault, VaultError};
 
 /// How long the first relay may take.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
@@ -63,6 +63,11 @@ impl Context {
     /// Opens the vault in the home.
     pub fn open_vault(&self) -> Result<Vault, CliError> {
         Ok(Home::open(&self.home, &self.env)?)
+    }
+
+    /// Opens the vault in the home, for who waits until it is free.
+    pub fn open_vault_when_free(&self) -> Result<Vault, VaultError> {
+        Home::open(&self.home, &self.env)
     }
 
     /// Opens the vault in the home; makes one on first use, and says where its key is.

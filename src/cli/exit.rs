@@ -23,6 +23,10 @@ pub enum Exit {
     Home,
     /// A snapshot was made, but something changed, vanished or could not be read meanwhile.
     Incomplete,
+    /// Not everything is at full health; all of it can be restored, as far as is known.
+    Degraded,
+    /// Something cannot be restored any more.
+    Lost,
     /// Ended by Ctrl-C or a termination signal.
     Interrupted,
 }
@@ -41,6 +45,8 @@ impl Exit {
             Self::NoRelay => 7,
             Self::Home => 8,
             Self::Incomplete => 9,
+            Self::Degraded => 10,
+            Self::Lost => 11,
             Self::Interrupted => 130,
         }
     }

@@ -2,12 +2,14 @@
 
 pub mod args;
 pub mod cat;
+pub mod check;
 pub mod context;
 pub mod demo;
 pub mod error;
 pub mod exit;
 mod failure;
 pub mod get;
+pub mod health;
 pub mod init;
 pub mod key;
 pub mod ls;
@@ -22,9 +24,13 @@ pub mod prune;
 pub mod put;
 pub mod recover;
 pub mod relay;
+pub mod renew;
+pub mod repair;
 pub mod rm;
 mod run;
 pub mod serve;
 pub mod signal;
+pub mod status;
+pub mod watch;
 
 pub use run::main;

@@ -10,7 +10,8 @@ use crate::cli::context::Context;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::{
-    cat, demo, get, init, ls, manifest, plain, providers, prune, put, recover, relay, rm, serve, signal,
+    cat, check, demo, get, init, ls, manifest, plain, providers, prune, put, recover, relay, renew, repair,
+    rm, serve, signal, status, watch,
 };
 
 /// How long work on blocking threads is waited for at the end.
@@ -64,6 +65,11 @@ async fn run_command(command: &Command, context: &Context) -> Result<Exit, CliEr
         Command::Ls(args) => ls::run(args, context),
         Command::Rm(args) => rm::run(args, context).await,
         Command::Prune(args) => prune::run(args, context).await,
+        Command::Check(args) => check::run(args, context).await,
+        Command::Repair(args) => repair::run(args, context).await,
+        Command::Renew(args) => renew::run(args, context).await,
+        Command::Watch(args) => watch::run(args, context).await,
+        Command::Status(args) => status::run(args, context),
         Command::Recover(args) => recover::run(args, context).await,
         Command::Demo(args) => Box::pin(demo::run(args, context)).await,
         Command::Providers(args) => providers::run(args, context).await,
@@ -82,6 +88,8 @@ fn again(command: &Command) -> &'static str {
         Command::Put(_) => {
             "run it again: what providers have acknowledged and was recorded is not sent twice"
         }
+        Command::Repair(_) => "run it again: it goes on where it was",
+        Command::Watch(_) => "start it again when you like: the next round goes on",
         _ => "run it again",
     }
 }

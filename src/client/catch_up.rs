@@ -24,6 +24,8 @@ pub struct CaughtUp {
     pub unread: BTreeMap<DeviceId, String>,
     /// Those among them of which this home has records that contradict the published ones.
     pub(crate) forked: BTreeSet<DeviceId>,
+    /// Devices whose newest head is not on all relays that answered.
+    pub(crate) not_everywhere: BTreeSet<DeviceId>,
     /// The newest head of each device that was found, this one's included.
     pub(crate) heads: BTreeMap<DeviceId, Head>,
     /// The last record that this device's head on the relays carries.
@@ -49,7 +51,16 @@ impl Client {
         if let Some(own) = found.devices.get(&self.vault.device()) {
             self.leave_a_foreign_chain(own)?;
         }
+        if let Some(own) = self.vault.head()?
+            && relays > 0
+            && !found.devices.contains_key(&own.device)
+        {
+            caught.not_everywhere.insert(own.device);
+        }
         for (device, offered) in found.devices {
+            if offered.relays.len() < relays {
+                caught.not_everywhere.insert(device);
+            }
             if device != self.vault.device()
                 && let Err(left) = self.follow(&offered.newest).await
             {

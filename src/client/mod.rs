@@ -13,7 +13,10 @@
 //! | [`put`] | files into the vault |
 //! | [`get`] | files out of the vault |
 //! | `head` | the manifest out, and the head that leads to it |
+//! | [`health`] | is everything there and for how long; promises renewed, packs repaired |
+//! | `crew` | the providers that take what is recorded or repaired |
 //! | [`prune`] | snapshots removed, and what nothing needs any more let go |
+//! | [`watch`] | rounds that keep a vault healthy by themselves |
 //! | [`recover`] | a vault from its key |
 //! | [`monitor`], [`error`] | what watchers are told; what can go wrong |
 
@@ -21,11 +24,13 @@ pub mod audit;
 pub mod base;
 pub mod catch_up;
 mod confirm;
+mod crew;
 pub mod directory;
 pub mod error;
 pub mod exchange;
 pub mod get;
 mod head;
+pub mod health;
 pub mod monitor;
 pub mod placement;
 pub mod prune;
@@ -33,6 +38,7 @@ pub mod put;
 pub mod recover;
 pub mod roster;
 pub mod upload;
+pub mod watch;
 
 pub use base::Client;
 pub use catch_up::CaughtUp;
@@ -45,9 +51,14 @@ pub use get::{
     Action, CatOutcome, Destination, GetOptions, GetOutcome, NotRestored, Overwrite, Plan, Selected,
     Selection, Step, Withheld, select,
 };
+pub use health::{
+    CheckOptions, CheckOutcome, Depth, Found, ProviderHealth, RenewOutcome, RepairOutcome, ShardCounts,
+    Sight, Tally, Verdict,
+};
 pub use monitor::{Monitor, Unwatched};
 pub use placement::Standing;
 pub use prune::{PruneOptions, PruneOutcome, RemoveOptions, RemoveOutcome};
 pub use put::{PutOptions, PutOutcome, Trouble, Troubles, WalkOptions, Why};
 pub use recover::RecoverOutcome;
 pub use roster::{Member, Roster};
+pub use watch::WatchOptions;

@@ -31,6 +31,8 @@ pub struct Roster {
     pub members: BTreeMap<ProviderId, Member>,
     /// Who did not, and why.
     pub failures: Vec<Failure>,
+    /// Who did not, and is waited for: what it promised counts as if it had answered.
+    pub excused: BTreeSet<ProviderId>,
 }
 
 /// A provider that answered in this run.

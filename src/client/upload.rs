@@ -128,6 +128,17 @@ impl Uploader {
         Ok(kept)
     }
 
+    /// Stores one shard at one provider.
+    pub(crate) async fn store_shard(
+        &self,
+        shard: ShardIndex,
+        (hash, blob): (BlobHash, Bytes),
+        provider: ProviderId,
+    ) -> Result<Kept, Failure> {
+        let receipt = store_one(&self.exchange, provider, Some(hash), blob, self.keep_until).await?;
+        Ok(self.count(shard, provider, &receipt))
+    }
+
     /// Stores one blob at one provider, outside any pack.
     pub(crate) async fn store_at(&self, provider: ProviderId, blob: Bytes) -> Result<(), Failure> {
         let receipt = store_one(&self.exchange, provider, None, blob, self.keep_until).await?;
@@ -150,7 +161,7 @@ impl Uploader {
     }
 
     /// The next provider that has no shard of this pack and has not failed.
-    fn spare(&self, taken: &BTreeSet<ProviderId>) -> Option<ProviderId> {
+    pub(crate) fn spare(&self, taken: &BTreeSet<ProviderId>) -> Option<ProviderId> {
         self.placement.spare(taken, &self.state().avoid)
     }
 
@@ -167,7 +178,7 @@ impl Uploader {
         Kept { shard, provider, hash: receipt.hash, expires: receipt.expires }
     }
 
-    fn blame(&self, failure: &Failure) {
+    pub(crate) fn blame(&self, failure: &Failure) {
         let mut state = self.state();
         let is_new = state.avoid.down.insert(failure.provider);
         state.failures.push(failure.clone());

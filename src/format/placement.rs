@@ -292,6 +292,12 @@ impl Coding {
         self.scheme.shard_len(self.sealed_len)
     }
 
+    /// The same coding once more. Keys are not cloned in passing: a mask key is copied here and nowhere else.
+    pub(crate) fn copy(&self) -> Self {
+        let mask = self.mask.as_ref().map(|mask| MaskKey::new(*mask.expose()));
+        Self { scheme: self.scheme, sealed_len: self.sealed_len, mask, shards: self.shards.clone() }
+    }
+
     fn check(&self) -> Result<(), FormatError> {
         let broken = |rule| Err(FormatError::Invalid { what: "a pack's coding", rule });
         if self.sealed_len == 0 || self.sealed_len > self.scheme.pack_capacity() {

@@ -13,7 +13,7 @@ use crate::types::limits::{BLEMISH_COUNT_MAX, CARE_LEN_MAX, KNOWN_PROVIDER_COUNT
 use crate::types::{DeviceId, PackId, ProviderId, ShardIndex, Timestamp, VaultId};
 use crate::vault::{Vault, VaultError, files};
 
-const FILE_NAME: &str = "care";
+pub(super) const FILE_NAME: &str = "care";
 const VERSION: u8 = 1;
 /// Lines of trouble that are kept of a round.
 const TROUBLE_COUNT_MAX: usize = 20;
@@ -150,7 +150,7 @@ impl Vault {
 }
 
 /// Reads what is remembered in the file `path`.
-fn read(path: &Path, vault: VaultId, local_key: &LayerKey) -> Result<Care, VaultError> {
+pub(super) fn read(path: &Path, vault: VaultId, local_key: &LayerKey) -> Result<Care, VaultError> {
     let Some(sealed) = files::read_small(path, 2 * CARE_LEN_MAX)? else { return Ok(Care::default()) };
     let plain = open_salted(&sealed, &aad(vault), local_key);
     Ok(plain.ok().and_then(|plain| parse(&plain)).unwrap_or_default())

@@ -6,7 +6,7 @@ use crate::crypt::{Access, VaultKeys, VaultSecret};
 use crate::env::Env;
 use crate::types::DeviceId;
 use crate::vault::lock::HomeLock;
-use crate::vault::{Settings, Vault, VaultError, files, key_file, settings};
+use crate::vault::{Care, Settings, Vault, VaultError, care, files, key_file, settings};
 
 /// A device's id, as text.
 const DEVICE_FILE_LEN_MAX: u64 = 64;
@@ -77,6 +77,18 @@ impl Home {
         let secret = key_file::read(&home.file("key"))?;
         let secret = secret.ok_or_else(|| VaultError::NoHome { path: path.to_owned() })?;
         Vault::open(home, lock, Access::full(VaultKeys::new(secret)?), env)
+    }
+
+    /// What is remembered of the vault's health at `path`, and its settings, as they were written last: whoever has the
+    /// home open is not disturbed.
+    pub fn peek(path: &Path) -> Result<(Care, Settings), VaultError> {
+        let home = Self::at(path);
+        let secret = key_file::read(&home.file("key"))?;
+        let secret = secret.ok_or_else(|| VaultError::NoHome { path: path.to_owned() })?;
+        let access = Access::full(VaultKeys::new(secret)?);
+        let (vault, local_key) = (access.vault_id(), access.actor().local_key());
+        let care = care::read(&home.file(care::FILE_NAME), vault, &local_key)?;
+        Ok((care, settings::read(&home.file("settings"), &access)?))
     }
 
     /// True if there is a vault.

@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::crypt::{MaskKey, SegmentKey};
+use crate::crypt::SegmentKey;
 use crate::format::chain::Items;
 use crate::format::{
-    Coding, ContentItem, Pack, PlacementItem, Record, RecordHash, RefList, Segment, Snapshot, TreePage,
+    ContentItem, Pack, PlacementItem, Record, RecordHash, RefList, Segment, Snapshot, TreePage,
 };
 use crate::types::{DeviceId, PackId, ProviderId, ShardIndex, SnapshotId, Tag, Timestamp};
 use crate::vault::VaultError;
@@ -246,10 +246,5 @@ fn copy_segment(segment: &Segment) -> Segment {
 }
 
 fn copy_pack(pack: &Pack) -> Pack {
-    let Coding { scheme, sealed_len, mask, shards } = &pack.coding;
-    let mask = mask.as_ref().map(|mask| MaskKey::new(*mask.expose()));
-    Pack {
-        id: pack.id,
-        coding: Coding { scheme: *scheme, sealed_len: *sealed_len, mask, shards: shards.clone() },
-    }
+    Pack { id: pack.id, coding: pack.coding.copy() }
 }

@@ -38,15 +38,31 @@ pub(crate) struct VaultNet {
 
 impl VaultNet {
     pub(crate) async fn start() -> Self {
+        Self::start_with(3).await
+    }
+
+    /// One relay, so many providers.
+    pub(crate) async fn start_with(provider_count: usize) -> Self {
         let clock = Arc::new(ManualClock::new(Timestamp(1_800_000_000)));
         let env = Env::seeded(1, clock.clone());
-        let options =
-            NetOptions { relay_kind: RelayKind::Memory(1), env: env.clone(), ..NetOptions::default() };
+        let relay_kind = RelayKind::Memory(1);
+        let options = NetOptions { provider_count, relay_kind, env: env.clone(), ..NetOptions::default() };
         Self { net: Net::start(options).await, clock, env }
+    }
+
+    /// The index of a provider that keeps something for the vault in `home`.
+    pub(crate) async fn holder(&self, home: &str) -> usize {
+        let holders = self.client(home).await.vault.providers_with_history().unwrap();
+        let ids = self.net.provider_ids();
+        ids.iter().position(|id| holders.contains(id)).expect("somebody keeps it")
     }
 
     pub(crate) fn advance_days(&self, days: u32) {
         self.clock.advance(DAY * days);
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.env.now()
     }
 
     /// A client of the home called `home`, which is made if there is none.

@@ -17,9 +17,9 @@ use crate::crypt::ActorKeys;
 use crate::erasure::Scheme;
 use crate::format::head::OtherHead;
 use crate::format::runs::{self, RunSpan};
-use crate::format::{Head, Run};
-use crate::types::ProviderId;
+use crate::format::{ChainEnd, Head, Run};
 use crate::types::limits::{HEAD_OTHER_COUNT_MAX, HEAD_RUN_COUNT_MAX};
+use crate::types::{DeviceId, ProviderId};
 use crate::vault::HeadRelation;
 
 /// Pause between two attempts to read the head back.
@@ -57,34 +57,60 @@ impl Client {
         roster: &Roster,
         standard: &Standard,
     ) -> Result<(), ClientError> {
-        let head = self.next_head(uploader, roster, standard).await?;
+        let end = self.vault.chain_position().expect("a put has recorded something");
+        let head = self.next_head(end, || Ok(self.vault.head()?), uploader, roster, standard).await?;
         let copies = head.providers.clone();
         self.keep_head_at(&copies, &head, uploader, roster).await?;
         // Before anybody can see it: a head of this device that is on a relay is always known here.
         self.vault.set_head(&head)?;
+        self.send(&head).await
+    }
+
+    /// Publishes a head for another device of this vault, after its last one, which leads to as much: only where its
+    /// chain is stored changes.
+    pub(crate) async fn publish_head_of(
+        &self,
+        last: Head,
+        uploader: &Uploader,
+        roster: &Roster,
+        standard: &Standard,
+    ) -> Result<(), ClientError> {
+        let access = self.vault.access();
+        let sealed = self.seal(&last, access.actor())?;
+        let again = || find::open_sealed(&sealed, access).map(Some);
+        let head = self.next_head(last.chain_end(), again, uploader, roster, standard).await?;
+        let copies = head.providers.clone();
+        self.keep_head_at(&copies, &head, uploader, roster).await?;
+        self.vault.note_head(&head)?;
+        self.send(&head).await
+    }
+
+    /// Sends a head to every relay, and reads it back.
+    async fn send(&self, head: &Head) -> Result<(), ClientError> {
         let actor = self.vault.access().actor();
-        let sealed = self.seal(&head, actor)?;
+        let sealed = self.seal(head, actor)?;
         let event = find::draft(&sealed, &head.device, actor).sign(&actor.head_author(), head.made_at);
         for (relay, answer) in self.carrier.publish_acknowledged(event, self.patience).await {
             if let Err(why) = answer {
                 self.monitor.note(&format!("{relay} did not take the head: {why}"));
             }
         }
-        self.read_back(&head).await
+        self.read_back(head).await
     }
 
-    /// The head after the last one: runs that are confirmed stay, the rest of the chain is written anew.
+    /// The head after the `last` one: runs that are confirmed stay, the rest of the chain up to `end` is written anew.
     async fn next_head(
         &self,
+        end: ChainEnd,
+        last: impl Fn() -> Result<Option<Head>, ClientError>,
         uploader: &Uploader,
         roster: &Roster,
         standard: &Standard,
     ) -> Result<Head, ClientError> {
         let scheme = Scheme::for_manifest(standard.scheme.total()).expect("the spread is at least 1");
-        let end = self.vault.chain_position().expect("a put has recorded something");
         let mut run_max = HEAD_RUN_COUNT_MAX;
         loop {
-            let last = self.vault.head()?;
+            let last = last()?;
             let counter = last.as_ref().map_or(0, |head| head.counter);
             let now = self.env.now();
             // Of two addressable events with the same time relays keep either: a head is always later than the last.
@@ -112,7 +138,7 @@ impl Client {
                 last_hash: end.hash,
                 providers: table.into_providers(),
                 relays: self.carrier.relays().iter().map(ToString::to_string).collect(),
-                others: self.other_heads(),
+                others: self.other_heads(end.device),
                 runs: kept,
             };
             match head.sealed_len() {
@@ -147,9 +173,8 @@ impl Client {
         confirmed
     }
 
-    /// The heads of other devices, as far as they were seen.
-    fn other_heads(&self) -> Vec<OtherHead> {
-        let own = self.vault.device();
+    /// The heads of devices other than `own`, as far as they were seen.
+    fn other_heads(&self, own: DeviceId) -> Vec<OtherHead> {
         let seen = self.vault.settings().heads_seen.into_iter().filter(|(device, _)| *device != own);
         seen.map(|(device, counter)| OtherHead { device, counter }).take(HEAD_OTHER_COUNT_MAX).collect()
     }

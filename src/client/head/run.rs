@@ -10,6 +10,7 @@ use crate::client::base::Client;
 use crate::client::confirm::{Promised, Standard, still_there};
 use crate::client::error::ClientError;
 use crate::client::get::fetch::{Fetcher, Holder};
+use crate::client::health::{KeptPack, PromisedShard};
 use crate::client::roster::Roster;
 use crate::client::upload::{Shards, Uploader};
 use crate::env::Env;
@@ -19,6 +20,7 @@ use crate::format::manifest::ManifestPack;
 use crate::format::runs::RunSpan;
 use crate::format::{Head, PackRef, Run, RunIndex, codec};
 use crate::types::{BlobHash, PackId, ProviderId, ShardIndex, Timestamp};
+use crate::vault::Blemish;
 
 /// Providers that a head or an index names by position.
 #[derive(Debug, Default)]
@@ -117,11 +119,35 @@ pub(crate) async fn blobs(run: &Run, head: &Head, fetcher: &Fetcher) -> Result<V
     Ok(blobs)
 }
 
+/// All packs of a run of `head`, as packs that are looked after. Those that an index names, too, if it can be had.
+pub(crate) async fn kept(run: &Run, head: &Head, fetcher: &Fetcher) -> Vec<KeptPack> {
+    let keep = |pack: &PackRef, providers: &[ProviderId]| KeptPack {
+        id: name(pack),
+        coding: pack.coding.copy(),
+        promised: holders(pack, providers)
+            .into_iter()
+            .map(|(shard, provider)| PromisedShard { shard, provider, expires: run.expires })
+            .collect(),
+        manifest_of: Some(head.device),
+    };
+    let mut packs = vec![keep(&run.pack, &head.providers)];
+    if run.depth == RunDepth::Index
+        && let Ok(plain) = open(&run.pack, &head.providers, fetcher).await
+        && let Ok(index) = decode_index(&plain)
+    {
+        packs.extend(index.packs.iter().map(|pack| keep(pack, &index.providers)));
+    }
+    packs
+}
+
+/// Packs of the manifest have no id: the beginning of the first shard's name tells which one is meant.
+fn name(pack: &PackRef) -> PackId {
+    let hash = pack.coding.shards[0].hash;
+    PackId::new(hash.as_bytes()[..PackId::LEN].try_into().expect("16 of 32 bytes"))
+}
+
 async fn open(pack: &PackRef, providers: &[ProviderId], fetcher: &Fetcher) -> Result<Bytes, ClientError> {
-    // Packs of the manifest have no id; the first shard's name tells which one is meant.
-    let id =
-        PackId::new(pack.coding.shards[0].hash.as_bytes()[..PackId::LEN].try_into().expect("16 of 32 bytes"));
-    let shards = fetcher.shards(id, &pack.coding, &holders(pack, providers)).await?;
+    let shards = fetcher.shards(name(pack), &pack.coding, &holders(pack, providers)).await?;
     Ok(pack.open(&shards)?)
 }
 
@@ -148,13 +174,14 @@ pub(crate) async fn confirm(
     client: &Client,
     roster: &Roster,
 ) -> Option<Timestamp> {
-    let mut first = confirm_pack(&run.pack, &head.providers, standard, client, roster).await?;
+    let mut first = confirm_pack(&run.pack, &head.providers, run.expires, standard, client, roster).await?;
     if run.depth == RunDepth::Index {
         let fetcher = Fetcher::new(roster, BTreeSet::new(), client.exchange.clone(), client.monitor.clone());
         let plain = open(&run.pack, &head.providers, &fetcher).await.ok()?;
         let index = decode_index(&plain).ok()?;
         for pack in &index.packs {
-            first = first.min(confirm_pack(pack, &index.providers, standard, client, roster).await?);
+            let expires = confirm_pack(pack, &index.providers, run.expires, standard, client, roster).await?;
+            first = first.min(expires);
         }
     }
     Some(first)
@@ -163,15 +190,24 @@ pub(crate) async fn confirm(
 async fn confirm_pack(
     pack: &PackRef,
     providers: &[ProviderId],
+    expires: Timestamp,
     standard: &Standard,
     client: &Client,
     roster: &Roster,
 ) -> Option<Timestamp> {
     let len = pack.coding.shard_len();
     let mut asked: BTreeMap<ProviderId, Promised> = BTreeMap::new();
+    let blemishes = client.vault.blemishes().ok()?;
+    let is_blemished = |shard, provider| {
+        let pack = name(pack);
+        blemishes.contains(&Blemish { pack, shard, provider, is_corrupt: true })
+    };
+    let mut waited_for = Vec::new();
     for (shard, provider) in holders(pack, providers) {
         let hash = pack.coding.shards.get(shard.as_usize())?.hash;
-        if roster.can_use(&provider) {
+        if roster.excused.contains(&provider) {
+            waited_for.push(expires);
+        } else if roster.can_use(&provider) && !is_blemished(shard, provider) {
             asked.insert(provider, Promised { shard, provider, hash, len });
         }
     }
@@ -186,6 +222,7 @@ async fn confirm_pack(
         .into_iter()
         .flatten()
         .filter(|expires| *expires >= standard.keep_until)
+        .chain(waited_for)
         .collect();
     let wanted = Scheme::for_manifest(standard.scheme.total()).ok()?;
     let manifest = Standard { scheme: wanted, ..*standard };

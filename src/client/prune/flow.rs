@@ -4,13 +4,11 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::client::base::Client;
-use crate::client::catch_up::CaughtUp;
 use crate::client::error::{ClientError, Failure};
 use crate::format::PackFate;
 use crate::types::limits::CONDEMNED_GRACE;
 use crate::types::{PackId, SnapshotId};
 
-use super::crew::Crew;
 use super::remove::condemn;
 
 /// Packs that are looked up together.
@@ -166,13 +164,5 @@ impl Client {
             }
         }
         Ok(fates)
-    }
-
-    /// Publishes a head if this device has records that no published one carries.
-    async fn publish_what_is_new(&mut self, crew: &Crew, caught: &CaughtUp) -> Result<(), ClientError> {
-        if self.is_published(caught) {
-            return Ok(());
-        }
-        self.publish_head(&crew.uploader, &crew.roster, &crew.standard).await
     }
 }

@@ -5,13 +5,11 @@
 //! |---|---|
 //! | `remove` | snapshots are removed, and the packs that only they needed condemned |
 //! | `flow` | a prune from end to end |
-//! | `crew` | the providers that take the records of it |
 //! | `delete` | blobs of packs, gone from their providers |
 //! | `orphans` | blobs that providers keep and nothing names |
 //! | `repack` | packs that are mostly dead: what lives in them is stored anew |
 //! | `reach` | which segments a snapshot consists of |
 
-mod crew;
 mod delete;
 mod flow;
 mod orphans;

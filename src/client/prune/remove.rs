@@ -4,12 +4,11 @@ use std::collections::BTreeSet;
 
 use crate::client::base::Client;
 use crate::client::catch_up::CaughtUp;
+use crate::client::crew::Crew;
 use crate::client::error::{ClientError, Failure};
 use crate::format::{Condemn, Dropped, PlacementItem};
 use crate::types::limits::{CONDEMNED_GRACE, CONDEMNED_SNAPSHOT_COUNT_MAX, NEED_COUNT_MAX};
 use crate::types::{PackId, SnapshotId, Timestamp};
-
-use super::crew::Crew;
 
 /// How to remove.
 #[derive(Debug, Clone, Copy, Default)]

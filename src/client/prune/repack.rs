@@ -11,6 +11,7 @@ use tokio::task::spawn_blocking;
 use crate::client::base::Client;
 use crate::client::catch_up::condemnations;
 use crate::client::confirm::Confirmer;
+use crate::client::crew::Crew;
 use crate::client::error::ClientError;
 use crate::client::get::fetch::{Fetcher, Holder};
 use crate::client::put::SegmentStore;
@@ -19,7 +20,6 @@ use crate::format::{Needs, PlacementItem, Release, Segment, Snapshot, segment};
 use crate::types::limits::{CONDEMNED_SNAPSHOT_COUNT_MAX, NEED_COUNT_MAX};
 use crate::types::{PackId, SnapshotId, Tag};
 
-use super::crew::Crew;
 use super::flow::PruneOutcome;
 use super::reach::Reach;
 

@@ -100,6 +100,11 @@ impl Hub {
         }
     }
 
+    /// Makes the relay forget everything that it stores, without a word.
+    pub fn forget_stored(&self) {
+        self.lock().storage = Storage::default();
+    }
+
     /// Stored events that match, newest first.
     pub fn stored(&self, filter: &Filter) -> Vec<Event> {
         self.lock().storage.query(filter)

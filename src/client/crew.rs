@@ -1,4 +1,4 @@
-//! The providers that take what a removal or a prune has to record.
+//! The providers that take what a removal, a prune, a renewal or a repair has to store.
 
 use crate::client::base::Client;
 use crate::client::catch_up::CaughtUp;
@@ -14,10 +14,12 @@ use crate::format::Head;
 const SPREAD_DEFAULT: u8 = 3;
 
 /// The providers that answered, and the way to store at them.
-pub(super) struct Crew {
-    pub(super) roster: Roster,
-    pub(super) uploader: Uploader,
-    pub(super) standard: Standard,
+pub(crate) struct Crew {
+    pub(crate) roster: Roster,
+    pub(crate) uploader: Uploader,
+    pub(crate) standard: Standard,
+    /// Whether there are as many as the manifest is usually spread over.
+    pub(crate) is_full: bool,
 }
 
 impl Client {
@@ -27,7 +29,7 @@ impl Client {
     ///
     /// # Errors
     /// [`ClientError::TooFewProviders`] if fewer than two answer.
-    pub(super) async fn crew(&self, spread_wanted: u8, caught: &CaughtUp) -> Result<Crew, ClientError> {
+    pub(crate) async fn crew(&self, spread_wanted: u8, caught: &CaughtUp) -> Result<Crew, ClientError> {
         let roster = Roster::discover(self, usize::MAX).await?;
         let usual = spread_of(caught).max(spread_wanted);
         let least = usual.min(2);
@@ -52,10 +54,33 @@ impl Client {
             let standard = Standard::new(scheme, keep_for, now);
             let uploader =
                 Uploader::new(placement, standard.keep_until, self.exchange.clone(), self.monitor.clone());
-            return Ok(Crew { roster, uploader, standard });
+            return Ok(Crew { roster, uploader, standard, is_full: spread == usual });
         }
         let (have, wanted) = (roster.members.len(), usize::from(least));
         Err(ClientError::TooFewProviders { have, wanted, failures: roster.failures })
+    }
+}
+
+impl Client {
+    /// Publishes a head if this device has records that no published one carries.
+    pub(crate) async fn publish_what_is_new(
+        &mut self,
+        crew: &Crew,
+        caught: &CaughtUp,
+    ) -> Result<(), ClientError> {
+        if self.is_published(caught) {
+            return Ok(());
+        }
+        self.publish_head(&crew.uploader, &crew.roster, &crew.standard).await
+    }
+
+    /// The same for whoever has no providers at hand: they are found if there is anything to publish.
+    pub(crate) async fn publish_news(&mut self, caught: &CaughtUp) -> Result<(), ClientError> {
+        if self.is_published(caught) {
+            return Ok(());
+        }
+        let crew = self.crew(1, caught).await?;
+        self.publish_what_is_new(&crew, caught).await
     }
 }
 
