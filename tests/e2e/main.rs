@@ -4,6 +4,7 @@
 
 mod cat;
 mod damage;
+mod decode;
 mod health;
 mod interrupt;
 mod ls;

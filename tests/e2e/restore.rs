@@ -159,7 +159,7 @@ fn folders_two_hundred_deep_come_back() {
 }
 
 /// A tree with what trees can have that an ordinary user can make; with other owners, where root makes it.
-fn awkward_tree(tree: &Path) {
+pub(crate) fn awkward_tree(tree: &Path) {
     fs::create_dir_all(tree.join("closed/inner")).unwrap();
     fs::create_dir(tree.join("empty")).unwrap();
     fs::write(tree.join("closed/inner/file"), b"closed").unwrap();
@@ -228,7 +228,7 @@ fn chown_all(folder: &Path) {
     }
 }
 
-fn assert_same(left: &Path, right: &Path) {
+pub(crate) fn assert_same(left: &Path, right: &Path) {
     let (left, right) = (look(left), look(right));
     assert_eq!(left.keys().collect::<Vec<_>>(), right.keys().collect::<Vec<_>>());
     for (path, known) in &left {
