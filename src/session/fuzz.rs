@@ -1,5 +1,7 @@
 //! What fuzzing calls (`fuzz/`): the bytes are what the other side does, and when.
 
+pub mod pair;
+
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -15,8 +17,12 @@ use crate::wire::{Answer, BlobInfo, Chunk, ChunkSet, ErrorCode, Status, StatusKi
 pub type Target = fn(&[u8], Instant);
 
 /// Every target of this layer: its name in `fuzz/fuzz_targets`, and its body.
-pub const TARGETS: [(&str, Target); 3] =
-    [("session_store", store), ("session_fetch", fetch), ("session_reassembly", reassembly)];
+pub const TARGETS: [(&str, Target); 4] = [
+    ("session_store", store),
+    ("session_fetch", fetch),
+    ("session_reassembly", reassembly),
+    ("session_pair", pair::pair),
+];
 
 const HASH: BlobHash = BlobHash::new([7; 32]);
 const WINDOW: u32 = 5;
