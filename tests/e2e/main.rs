@@ -6,6 +6,7 @@ mod cat;
 mod damage;
 mod decode;
 mod health;
+mod health_cli;
 mod interrupt;
 mod ls;
 mod memory;
