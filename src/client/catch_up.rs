@@ -86,7 +86,7 @@ impl Client {
     ///
     /// # Errors
     /// [`ClientError::RelaysSilent`], [`ClientError::DeviceUnread`].
-    pub(crate) async fn catch_up_with_all(&mut self) -> Result<CaughtUp, ClientError> {
+    pub async fn catch_up_with_all(&mut self) -> Result<CaughtUp, ClientError> {
         let mut caught = self.catch_up().await?;
         if caught.relays == 0 {
             return Err(ClientError::RelaysSilent);

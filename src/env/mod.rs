@@ -2,9 +2,13 @@
 //! run can be replayed from its seed. Waiting is not here: it uses `tokio::time`, which tests can pause.
 
 mod clock;
+mod file_faults;
+mod off_thread;
 mod random;
 
 pub use clock::{Clock, ManualClock, SystemClock};
+pub use file_faults::{FileFault, file_step, file_step_count, set_file_fault};
+pub use off_thread::{begin_off_thread, is_single_threaded, off_thread};
 pub use random::EnvRng;
 
 use std::sync::Arc;

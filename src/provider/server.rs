@@ -8,7 +8,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tracing::{debug, trace, warn};
 
-use crate::env::Env;
+use crate::env::{Env, off_thread};
 use crate::provider::ProviderOptions;
 use crate::provider::caller::{Caller, Outcome, Refusal};
 use crate::provider::gate::{Gate, Pass};
@@ -200,7 +200,7 @@ impl Server {
     ) -> Result<T, Refusal> {
         let Ok(permit) = self.threads.clone().acquire_owned().await else { return Err(Refusal::internal()) };
         let server = self.clone();
-        let work = tokio::task::spawn_blocking(move || {
+        let work = off_thread(move || {
             let _permit = permit;
             work(&server)
         });

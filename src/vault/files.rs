@@ -7,6 +7,7 @@ use std::path::Path;
 
 use zeroize::Zeroizing;
 
+use crate::env::file_step;
 use crate::vault::VaultError;
 
 /// Permission bits of the files.
@@ -17,6 +18,7 @@ const FOLDER_MODE: u32 = 0o700;
 /// Makes a folder that only its owner can enter, or makes an existing one so.
 pub(crate) fn make_private_folder(path: &Path) -> Result<(), VaultError> {
     let failed = |source| VaultError::io("make the folder", path)(source);
+    file_step().map_err(failed)?;
     DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(path).map_err(failed)?;
     fs::set_permissions(path, fs::Permissions::from_mode(FOLDER_MODE)).map_err(failed)
 }
@@ -25,11 +27,12 @@ pub(crate) fn make_private_folder(path: &Path) -> Result<(), VaultError> {
 pub(crate) fn open_private(path: &Path) -> Result<File, VaultError> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false).mode(FILE_MODE);
-    options.open(path).map_err(VaultError::io("open", path))
+    file_step().and_then(|()| options.open(path)).map_err(VaultError::io("open", path))
 }
 
 /// Makes a file that only its owner may use, in place of one that is there.
 pub(crate) fn create_private(path: &Path) -> io::Result<File> {
+    file_step()?;
     OpenOptions::new().write(true).create(true).truncate(true).mode(FILE_MODE).open(path)
 }
 
@@ -39,13 +42,17 @@ pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), VaultErr
     new.push(".new");
     let new = Path::new(&new);
     let write = || -> io::Result<()> {
+        file_step()?;
         match fs::remove_file(new) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
         let mut file = OpenOptions::new().write(true).create_new(true).mode(FILE_MODE).open(new)?;
+        file_step()?;
         file.write_all(bytes)?;
+        file_step()?;
         file.sync_all()?;
+        file_step()?;
         fs::rename(new, path)
     };
     write().map_err(VaultError::io("write", path))?;
@@ -60,7 +67,8 @@ pub(crate) fn write_unsynced(path: &Path, bytes: &[u8]) -> Result<(), VaultError
 /// Makes the names in the folder of `path` durable.
 pub(crate) fn sync_folder_of(path: &Path) -> Result<(), VaultError> {
     let folder = path.parent().unwrap_or(path);
-    File::open(folder).and_then(|folder| folder.sync_all()).map_err(VaultError::io("sync the folder", folder))
+    let sync = || File::open(folder)?.sync_all();
+    file_step().and_then(|()| sync()).map_err(VaultError::io("sync the folder", folder))
 }
 
 /// The whole of a small file, at most `len_max` bytes of it; `None` if there is no such file.

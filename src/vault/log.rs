@@ -10,6 +10,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+use crate::env::file_step;
 use crate::format::Record;
 use crate::format::chain::RecordFault;
 use crate::format::codec::Reader;
@@ -75,10 +76,15 @@ impl ChainLog {
 
     /// Writes `bytes` at `end`, where the log must end, and syncs them. After a failure the log is cut back to `end`.
     pub(crate) fn append(&self, bytes: &[u8], end: u64) -> Result<(), VaultError> {
-        let written = self.file.write_all_at(bytes, end).and_then(|()| self.file.sync_data());
-        if let Err(error) = written {
+        let write = || -> io::Result<()> {
+            file_step()?;
+            self.file.write_all_at(bytes, end)?;
+            file_step()?;
+            self.file.sync_data()
+        };
+        if let Err(error) = write() {
             // Should this fail as well: nothing above the noted length is believed when the log is opened again.
-            let _ = self.file.set_len(end);
+            let _ = file_step().and_then(|()| self.file.set_len(end));
             return Err(VaultError::io("append to", &self.path)(error));
         }
         self.note_synced(end + bytes.len() as u64)
@@ -88,7 +94,7 @@ impl ChainLog {
     pub(crate) fn cut(&self, end: u64) -> Result<(), VaultError> {
         let failed = |source| VaultError::io("cut", &self.path)(source);
         if self.len()? > end {
-            self.file.set_len(end).map_err(failed)?;
+            file_step().and_then(|()| self.file.set_len(end)).map_err(failed)?;
         }
         self.file.sync_all().map_err(failed)?;
         self.note_synced(end)
@@ -115,7 +121,8 @@ impl ChainLog {
     }
 
     fn note_synced(&self, len: u64) -> Result<(), VaultError> {
-        self.note.write_all_at(&len.to_le_bytes(), 0).map_err(VaultError::io("write", &self.note_path))
+        let write = || self.note.write_all_at(&len.to_le_bytes(), 0);
+        file_step().and_then(|()| write()).map_err(VaultError::io("write", &self.note_path))
     }
 }
 
@@ -159,7 +166,10 @@ impl LogScan<'_> {
         self.buffer.drain(..self.used);
         self.used = 0;
         let mut have = self.buffer.len();
-        self.buffer.resize(2 * RECORD_LEN_MAX, 0);
+        // Most logs are far shorter than the longest record: no more is cleared than there is to be read.
+        let left = self.log.len()?.saturating_sub(self.offset);
+        let room = usize::try_from(left).map_or(2 * RECORD_LEN_MAX, |left| left.min(2 * RECORD_LEN_MAX));
+        self.buffer.resize(room.max(have + 1), 0);
         while have < self.buffer.len() {
             let got = self.log.file.read_at(&mut self.buffer[have..], self.offset + have as u64);
             match got {

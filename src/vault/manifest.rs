@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::crypt::{Access, Layer};
-use crate::env::Env;
+use crate::env::{Env, file_step};
 use crate::format::chain::{Chain, ChainKeys, Items, RecordFault};
 use crate::format::codec::Reader;
 use crate::format::{Body, ChainEnd, ContentItem, Device, Place, PlacementItem, Record};
@@ -233,6 +233,7 @@ impl Manifest {
         let bytes: Vec<u8> = records.iter().flat_map(|(record, _)| record.as_bytes()).copied().collect();
         open.failed = true;
         open.log.append(&bytes, open.len)?;
+        file_step().map_err(VaultError::io("write to the catalog in", &self.folder))?;
         let mut writer = self.catalog.writer()?;
         for (record, items) in records {
             writer.add(record, items)?;

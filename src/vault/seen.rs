@@ -9,6 +9,7 @@ use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+use crate::env::file_step;
 use crate::types::Tag;
 use crate::types::limits::SEEN_FILE_COUNT_MAX;
 use crate::vault::{VaultError, files};
@@ -132,6 +133,7 @@ impl SeenUpdate {
             }
             old_rows.copy_rest(&mut out)?;
             out.flush()?;
+            file_step()?;
             std::fs::rename(&new, path)
         };
         merge().map_err(failed)

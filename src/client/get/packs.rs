@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::task::JoinHandle;
 
 use crate::client::error::{ClientError, Failure};
 use crate::client::get::demand::{Demand, pack_entry};
 use crate::client::get::fetch::{Fetcher, Holder};
+use crate::env::off_thread;
 use crate::format::{Pack, PackBytes, Piece};
 use crate::types::limits::DOWNLOAD_BYTES_MAX;
 use crate::types::{PackId, ShardIndex};
@@ -156,6 +157,6 @@ async fn fetch(
         Some(wanted) => fetcher.some_shards(&wanted, pack.id, &pack.coding, &holders).await?,
         None => fetcher.shards(pack.id, &pack.coding, &holders).await?,
     };
-    let decoded = spawn_blocking(move || pack.coding.bytes_of(&shards)).await;
+    let decoded = off_thread(move || pack.coding.bytes_of(&shards)).await;
     Ok(decoded.expect("decoding does not panic")?)
 }

@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::{Bytes, BytesMut};
 use futures_util::future::join_all;
-use tokio::task::spawn_blocking;
 
 use crate::client::base::Client;
 use crate::client::confirm::{Promised, Standard, still_there};
@@ -13,7 +12,7 @@ use crate::client::get::fetch::{Fetcher, Holder};
 use crate::client::health::{KeptPack, PromisedShard};
 use crate::client::roster::Roster;
 use crate::client::upload::{Shards, Uploader};
-use crate::env::Env;
+use crate::env::{Env, off_thread};
 use crate::erasure::Scheme;
 use crate::format::head::RunDepth;
 use crate::format::manifest::ManifestPack;
@@ -82,7 +81,7 @@ async fn store(
     env: &Env,
 ) -> Result<(PackRef, Timestamp), ClientError> {
     let pack = ManifestPack::new(plain, scheme, &mut env.rng());
-    let mut encoded = spawn_blocking(|| pack.encode()).await.expect("encoding does not panic");
+    let mut encoded = off_thread(|| pack.encode()).await.expect("encoding does not panic");
     let names = encoded.coding().shards.iter().map(|shard| shard.hash).collect::<Vec<_>>();
     let blobs = names.into_iter().zip(std::mem::take(&mut encoded.shards)).collect();
     let shards = Shards { pack: PackId::new(env.random_bytes()), blobs };

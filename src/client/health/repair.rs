@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream;
-use tokio::task::spawn_blocking;
 
 use crate::client::base::Client;
 use crate::client::crew::Crew;
@@ -16,6 +15,7 @@ use crate::client::health::kept::{ASKED_TOGETHER, KeptPack};
 use crate::client::health::state::{Found, Standing, Verdict};
 use crate::client::health::survey::Examined;
 use crate::client::upload::Kept;
+use crate::env::off_thread;
 use crate::format::{PlacementItem, Promise, Promises};
 use crate::types::limits::UPLOAD_BYTES_MAX;
 use crate::types::{PackId, ProviderId, ShardIndex, SnapshotId};
@@ -189,7 +189,7 @@ impl Client {
             Err(error) => return Err(error),
         };
         let names: Vec<_> = coding.shards.iter().map(|name| name.hash).collect();
-        let rebuilt = spawn_blocking(move || coding.rebuild(&shards)).await;
+        let rebuilt = off_thread(move || coding.rebuild(&shards)).await;
         let rebuilt: Vec<Bytes> = rebuilt.expect("rebuilding does not panic")?;
         let mut taken: BTreeSet<_> = standing.placed.values().copied().collect();
         taken.extend(targets.iter().map(|(_, provider)| *provider));

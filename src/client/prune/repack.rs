@@ -6,7 +6,6 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::{Bytes, BytesMut};
-use tokio::task::spawn_blocking;
 
 use crate::client::base::Client;
 use crate::client::catch_up::condemnations;
@@ -15,6 +14,7 @@ use crate::client::crew::Crew;
 use crate::client::error::ClientError;
 use crate::client::get::fetch::{Fetcher, Holder};
 use crate::client::put::SegmentStore;
+use crate::env::off_thread;
 use crate::erasure::Scheme;
 use crate::format::{Needs, PlacementItem, Release, Segment, Snapshot, segment};
 use crate::types::limits::{CONDEMNED_SNAPSHOT_COUNT_MAX, NEED_COUNT_MAX};
@@ -166,7 +166,7 @@ impl Client {
             entry.promises.iter().map(|(shard, provider, _)| (*shard, *provider)).collect();
         let coding = entry.pack.coding;
         let shards = decoded.fetcher.shards(id, &coding, &holders).await?;
-        let bytes = spawn_blocking(move || coding.decode(&shards)).await.expect("decoding does not panic")?;
+        let bytes = off_thread(move || coding.decode(&shards)).await.expect("decoding does not panic")?;
         let bytes = Bytes::from(bytes);
         decoded.kept.push_back((id, bytes.clone()));
         if decoded.kept.len() > DECODED_KEPT {

@@ -9,6 +9,7 @@ use crate::client::monitor::Monitor;
 use crate::client::put::describe::Describer;
 use crate::client::put::flow::PutOptions;
 use crate::client::put::walk::{Found, FoundKind, Root, Step, WalkOptions, Walker};
+use crate::env::begin_off_thread;
 use crate::erasure::Scheme;
 use crate::vault::SeenFiles;
 
@@ -44,7 +45,7 @@ impl Expected {
             Ok(done) => done,
             Err(_elapsed) => {
                 // Ends by itself: it only looks.
-                tokio::task::spawn_blocking(move || self.tell());
+                begin_off_thread(move || self.tell());
                 work.await
             }
         }

@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 
 use bytes::BytesMut;
 use nix::fcntl::OFlag;
-use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::{Semaphore, mpsc};
 
 use crate::client::error::ClientError;
 use crate::client::put::describe::{Describer, content_tag, nanos};
@@ -18,7 +19,7 @@ use crate::client::put::trouble::{Trouble, Why};
 use crate::client::put::walk::{Found, FoundKind, Root, Step, WalkOptions, Walker, look};
 use crate::crypt::TagKey;
 use crate::crypt::tag::segment_tag;
-use crate::env::Env;
+use crate::env::{Env, begin_off_thread, is_single_threaded};
 use crate::format::Entry;
 use crate::format::segment::Cutter;
 use crate::types::limits::SEGMENT_LEN_MAX;
@@ -109,9 +110,10 @@ pub(crate) fn read_stream(
 }
 
 fn start(options: ReaderOptions, work: impl FnOnce(&mut Reader) + Send + 'static) -> Readings {
-    let (sender, receiver) = mpsc::channel(AHEAD);
+    let ahead = if is_single_threaded() { Semaphore::MAX_PERMITS } else { AHEAD };
+    let (sender, receiver) = mpsc::channel(ahead);
     // Ends by itself: when all is read, or when the receiver is gone.
-    tokio::task::spawn_blocking(move || {
+    begin_off_thread(move || {
         let describer = Describer::new(TagKey::new(*options.seen_key.expose()));
         let (batch, links) = (Vec::new(), BTreeSet::new());
         let mut reader = Reader { options, describer, sender, batch, batch_len: 0, links };
@@ -261,7 +263,11 @@ impl Reader {
 
     fn flush(&mut self) -> Result<(), Gone> {
         self.batch_len = 0;
-        self.sender.blocking_send(std::mem::take(&mut self.batch)).map_err(|_closed| Gone)
+        match self.sender.try_send(std::mem::take(&mut self.batch)) {
+            Ok(()) => Ok(()),
+            Err(TrySendError::Full(batch)) => self.sender.blocking_send(batch).map_err(|_closed| Gone),
+            Err(TrySendError::Closed(_)) => Err(Gone),
+        }
     }
 }
 

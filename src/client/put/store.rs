@@ -4,13 +4,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::BytesMut;
-use tokio::task::{JoinSet, spawn_blocking};
+use tokio::task::JoinSet;
 
 use crate::client::base::Client;
 use crate::client::confirm::Confirmer;
 use crate::client::error::ClientError;
 use crate::client::roster::Roster;
 use crate::client::upload::{Kept, Shards, Uploader};
+use crate::env::off_thread;
 use crate::erasure::Scheme;
 use crate::format::pack::{FilledPack, PackBuilder};
 use crate::format::{ContentItem, Pack, PlacementItem, Promise, Promises, Segment, segment};
@@ -77,7 +78,7 @@ impl SegmentStore {
         let plain_len = u32::try_from(plain.len()).expect("a segment is at most 4 MiB");
         let mut rng = client.env.rng();
         let sealed =
-            spawn_blocking(move || segment::seal(&plain, &mut rng)).await.expect("sealing does not panic");
+            off_thread(move || segment::seal(&plain, &mut rng)).await.expect("sealing does not panic");
         let pushed = self.builder.push(&sealed.bytes, &mut client.env.rng());
         self.unrecorded.push(Segment { tag, key: sealed.key, plain_len, pieces: pushed.pieces });
         for filled in pushed.filled {
@@ -138,7 +139,7 @@ impl SegmentStore {
         self.needs.insert(filled.id);
         let uploader = self.uploader.clone();
         self.uploads.spawn(async move {
-            let encoded = spawn_blocking(|| filled.encode()).await.expect("encoding does not panic");
+            let encoded = off_thread(|| filled.encode()).await.expect("encoding does not panic");
             let names = encoded.pack.coding.shards.iter().map(|shard| shard.hash);
             let blobs = names.zip(encoded.shards).collect();
             let kept = uploader.store(Shards { pack: encoded.pack.id, blobs }).await?;

@@ -1,0 +1,51 @@
+//! Work that blocks or takes long, away from the threads that everything else waits on.
+
+use tokio::runtime::{Handle, RuntimeFlavor};
+use tokio::task::{JoinError, spawn_blocking};
+
+/// Does `work` on a thread of its own.
+///
+/// On a runtime of one thread it is done here and now: what happens in which order then follows from the seed alone,
+/// and a simulation replays.
+///
+/// # Errors
+/// The work panicked, or the runtime is being shut down.
+pub async fn off_thread<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, JoinError> {
+    if is_single_threaded() { Ok(work()) } else { spawn_blocking(work).await }
+}
+
+/// Whether there is no thread but this one, so that nobody else can take what waits in a bounded queue.
+pub fn is_single_threaded() -> bool {
+    Handle::current().runtime_flavor() == RuntimeFlavor::CurrentThread
+}
+
+/// Begins `work` on a thread of its own, where it ends by itself; on a runtime of one thread it is done here and now.
+pub fn begin_off_thread(work: impl FnOnce() + Send + 'static) {
+    if is_single_threaded() {
+        work();
+    } else {
+        spawn_blocking(work);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread::current;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn work_stays_on_the_only_thread_there_is() {
+        let here = current().id();
+        assert_eq!(off_thread(move || current().id()).await.unwrap(), here);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn work_keeps_no_other_thread_waiting() {
+        let here = current().id();
+        assert_ne!(off_thread(move || current().id()).await.unwrap(), here);
+        assert!(off_thread(|| panic!("as told")).await.unwrap_err().is_panic());
+    }
+}
