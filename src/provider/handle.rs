@@ -79,13 +79,21 @@ impl Provider {
             let disk = RealDisk::open(&path).map_err(|source| ProviderError::Folder { path, source })?;
             let options = StoreOptions { quota, ..StoreOptions::default() };
             let store = BlobStore::open(Arc::new(disk), options, store_env)?;
-            let secret = store.secret(KEY_FILE)?;
-            let key = SecretKey::from_slice(&secret).map_err(|_| ProviderError::Key)?;
-            Ok::<_, ProviderError>((store, Keys::new(key)))
+            let keys = Self::keys_in(&store)?;
+            Ok::<_, ProviderError>((store, keys))
         };
         let opened = tokio::task::spawn_blocking(open).await;
         let (store, keys) = opened.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))?;
         Self::start(Arc::new(store), keys, options, carrier, env).await
+    }
+
+    /// The key under which whoever opens `store` serves it, made at first use.
+    ///
+    /// # Errors
+    /// [`ProviderError::Store`], [`ProviderError::Key`].
+    pub fn keys_in(store: &BlobStore) -> Result<Keys, ProviderError> {
+        let secret = store.secret(KEY_FILE)?;
+        Ok(Keys::new(SecretKey::from_slice(&secret).map_err(|_| ProviderError::Key)?))
     }
 
     /// Serves a store that is open. When this returns, requests are heard and the announcement is out.

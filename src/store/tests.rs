@@ -3,6 +3,7 @@
 mod concurrency;
 mod crash;
 mod promises;
+mod sim_disk;
 mod space;
 
 use std::sync::Arc;

@@ -4,24 +4,22 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use nostr::RelayUrl;
 use tempfile::TempDir;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep};
 
 use crate::env::Env;
-use crate::provider::{Provider, ProviderError, ProviderOptions};
+use crate::provider::{Provider, ProviderOptions};
 use crate::relay::{Relay, RelayMonitor, RelayOptions};
+use crate::store::{Disk, SimDisk, Unsynced};
 use crate::testing::damage::files;
-use crate::testing::{Damaged, Freezing, Switch};
+use crate::testing::seat::Seat;
+use crate::testing::spoil::blob_files;
+use crate::testing::{Damaged, Liar, Spoil};
 use crate::transport::memory::{Hub, MemoryCarrier};
 use crate::transport::{Carrier, ConnectOptions, Relays};
-use crate::types::ProviderId;
-
-/// How long a store that another provider has just left may still be locked.
-const LOCK_WAIT_MAX: Duration = Duration::from_secs(5);
+use crate::types::{BlobHash, ProviderId};
 
 /// What a network consists of.
 #[derive(Clone)]
@@ -32,6 +30,10 @@ pub struct NetOptions {
     pub relay_count: usize,
     /// What the relays are.
     pub relay_kind: RelayKind,
+    /// What the providers' stores are on.
+    pub disks: DiskKind,
+    /// The folder in which the network's own is made; none means the one for temporary files.
+    pub folder: Option<PathBuf>,
     /// What each provider offers; its name gets a number.
     pub provider: ProviderOptions,
     /// Clock and randomness of everybody.
@@ -49,12 +51,23 @@ pub enum RelayKind {
     Elsewhere(RelayUrl),
 }
 
+/// What the stores of providers are on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DiskKind {
+    /// Folders of the machine's file system.
+    Folder,
+    /// Disks in memory, which can lose what was not synced, fail and fill up.
+    Memory,
+}
+
 impl Default for NetOptions {
     fn default() -> Self {
         Self {
             provider_count: 3,
             relay_count: 1,
             relay_kind: RelayKind::Embedded,
+            disks: DiskKind::Folder,
+            folder: None,
             provider: ProviderOptions::default(),
             env: Env::system(),
         }
@@ -76,20 +89,17 @@ enum Place {
     Embedded { address: SocketAddr, url: RelayUrl, monitor: RelayMonitor, running: JoinSet<()> },
 }
 
-/// A provider, or where one was.
-struct Seat {
-    id: ProviderId,
-    provider: Option<Provider>,
-    switch: Switch,
-}
-
 impl Net {
     /// Starts the relays, and then the providers. When this returns, all are announced.
     ///
     /// # Panics
     /// If a relay or a provider does not start: without them there is nothing to test.
     pub async fn start(options: NetOptions) -> Self {
-        let folder = tempfile::tempdir().expect("a temporary folder");
+        let folder = match &options.folder {
+            Some(parent) => TempDir::new_in(parent),
+            None => tempfile::tempdir(),
+        };
+        let folder = folder.expect("a temporary folder");
         let mut net = Self { relays: Vec::new(), providers: Vec::new(), options, folder };
         for index in 0..net.options.relay_count {
             let place = match net.options.relay_kind.clone() {
@@ -102,9 +112,13 @@ impl Net {
             net.relays.push(place);
         }
         for index in 0..net.options.provider_count {
-            let switch = Switch::default();
-            let provider = net.start_provider(index, &switch).await;
-            net.providers.push(Seat { id: provider.id(), provider: Some(provider), switch });
+            let disk = match net.options.disks {
+                DiskKind::Folder => None,
+                DiskKind::Memory => Some(Arc::new(SimDisk::new())),
+            };
+            let mut seat = Seat::empty(net.provider_options(index), disk, &net.options.env);
+            seat.start(&net.store_dir(index), net.carrier().await).await;
+            net.providers.push(seat);
         }
         net
     }
@@ -160,7 +174,7 @@ impl Net {
 
     /// The keys of all providers, killed ones included.
     pub fn provider_ids(&self) -> Vec<ProviderId> {
-        self.providers.iter().map(|seat| seat.id).collect()
+        self.providers.iter().map(Seat::id).collect()
     }
 
     /// A provider that runs.
@@ -176,12 +190,32 @@ impl Net {
         self.providers[index].provider = None;
     }
 
+    /// Whether a provider is frozen.
+    pub fn is_frozen(&self, index: usize) -> bool {
+        self.providers[index].switch.is_frozen()
+    }
+
+    /// Whether a provider runs.
+    pub fn is_running(&self, index: usize) -> bool {
+        self.providers[index].provider.is_some()
+    }
+
+    /// Ends a provider as a power failure does: of its disk in memory stays what was synced, and of the rest what
+    /// `unsynced` says.
+    ///
+    /// # Panics
+    /// If its store is in a folder.
+    pub fn crash(&mut self, index: usize, unsynced: Unsynced) {
+        self.kill(index);
+        let disk = self.disk(index).restart(unsynced);
+        self.providers[index].disk = Some(Arc::new(disk));
+    }
+
     /// Starts a provider again on what is in its store; on an empty one it is a new provider, with a new key.
     pub async fn revive(&mut self, index: usize) {
         self.kill(index);
-        let switch = Switch::default();
-        let provider = self.start_provider(index, &switch).await;
-        self.providers[index] = Seat { id: provider.id(), provider: Some(provider), switch };
+        let (store, carrier) = (self.store_dir(index), self.carrier().await);
+        self.providers[index].start(&store, carrier).await;
     }
 
     /// Ends a provider at once, and deletes its store.
@@ -190,7 +224,55 @@ impl Net {
     /// As the file system has them.
     pub fn wipe(&mut self, index: usize) -> io::Result<()> {
         self.kill(index);
+        let seat = &mut self.providers[index];
+        if seat.disk.is_some() {
+            seat.disk = Some(Arc::new(SimDisk::new()));
+            return Ok(());
+        }
         std::fs::remove_dir_all(self.store_dir(index))
+    }
+
+    /// The disk in memory of a provider, to set its faults.
+    ///
+    /// # Panics
+    /// If its store is in a folder.
+    pub fn disk(&self, index: usize) -> &Arc<SimDisk> {
+        self.providers[index].disk.as_ref().expect("the network's disks are in memory")
+    }
+
+    /// Spoils every blob on a provider's disk in memory, behind its back; returns how many there were.
+    pub fn spoil(&self, index: usize, how: Spoil) -> usize {
+        how.all_blobs(self.disk(index))
+    }
+
+    /// Puts another disk in memory into a provider that does not run.
+    pub fn give_disk(&mut self, index: usize, disk: SimDisk) {
+        self.providers[index].disk = Some(Arc::new(disk));
+    }
+
+    /// Takes every blob off the disk in memory of a provider that does not run; returns how many there were.
+    pub fn lose_blobs(&self, index: usize) -> usize {
+        let disk = self.disk(index);
+        blob_files(disk).into_iter().filter(|(path, _)| disk.remove(path).is_ok()).count()
+    }
+
+    /// The blobs that a provider really has on its disk in memory: those whose bytes are what their names say.
+    pub fn intact(&self, index: usize) -> Vec<BlobHash> {
+        let disk = self.disk(index);
+        let is_intact = |(path, hash): &(PathBuf, BlobHash)| {
+            disk.peek(path).is_some_and(|bytes| BlobHash::of(&bytes) == *hash)
+        };
+        blob_files(disk).into_iter().filter(is_intact).map(|(_, hash)| hash).collect()
+    }
+
+    /// Puts a provider's clock so many seconds off the others'.
+    pub fn skew_clock(&self, index: usize, seconds: i64) {
+        self.providers[index].skew(seconds);
+    }
+
+    /// Has a provider send wrong bytes, or stop doing so.
+    pub fn liar(&self, index: usize) -> &Liar {
+        &self.providers[index].liar
     }
 
     /// Changes a bit in every blob of a provider, which runs on.
@@ -244,21 +326,9 @@ impl Net {
         Place::Embedded { address, url, monitor, running }
     }
 
-    async fn start_provider(&self, index: usize, switch: &Switch) -> Provider {
+    fn provider_options(&self, index: usize) -> ProviderOptions {
         let name = format!("{} {index}", self.options.provider.name);
-        let options = ProviderOptions { name, ..self.options.provider.clone() };
-        let carrier: Arc<dyn Carrier> = Arc::new(Freezing::new(self.carrier().await, switch.clone()));
-        let give_up = Instant::now() + LOCK_WAIT_MAX;
-        loop {
-            let (store, env) = (self.store_dir(index), self.options.env.clone());
-            match Provider::open(&store, options.clone(), carrier.clone(), env).await {
-                Ok(provider) => return provider,
-                Err(error) if is_locked(&error) && Instant::now() < give_up => {
-                    sleep(Duration::from_millis(10)).await;
-                }
-                Err(error) => panic!("provider {index} does not start: {error:?}"),
-            }
-        }
+        ProviderOptions { name, ..self.options.provider.clone() }
     }
 }
 
@@ -276,9 +346,4 @@ impl Place {
             Self::Embedded { url, .. } | Self::Elsewhere(url) => url.clone(),
         }
     }
-}
-
-/// Work that a killed provider had under way may hold its store for a moment.
-fn is_locked(error: &ProviderError) -> bool {
-    matches!(error, ProviderError::Folder { source, .. } if source.kind() == io::ErrorKind::WouldBlock)
 }

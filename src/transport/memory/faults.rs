@@ -24,6 +24,8 @@ pub struct Faults {
     pub refuse: Option<String>,
     /// Neither OK nor stored events are ever sent; live events still are.
     pub silent: bool,
+    /// Every event is taken with an OK, and none is kept; what was kept before stays.
+    pub keeps_nothing: bool,
     /// Events for which this holds vanish although the publisher was told OK.
     pub drop_if: Option<EventTest>,
 }

@@ -203,7 +203,7 @@ impl State {
             return Err(text.clone());
         }
         self.counts.published += 1;
-        if !self.storage.insert(event) {
+        if !self.faults.keeps_nothing && !self.storage.insert(event) {
             return Ok(false);
         }
         self.subscriptions.retain(|_, listener| !listener.outlet.is_closed());
