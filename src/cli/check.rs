@@ -9,13 +9,15 @@ use serde::Serialize;
 use crate::cli::context::Context;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
-use crate::cli::health::{snapshot_meant, table};
-use crate::cli::names::{count, npub};
+use crate::cli::health::{provider_name, snapshot_meant, table};
+use crate::cli::names::{count, day, npub};
 use crate::cli::repair;
 use crate::client::health::durability::{NINES_THIN, YEARLY_LOSS, nines};
-use crate::client::{CheckOptions, CheckOutcome, Client, Depth, ShardCounts, Tally, Verdict};
+use crate::client::{
+    CheckOptions, CheckOutcome, Client, Depth, Found, ListedPack, Listing, ShardCounts, Sight, Tally, Verdict,
+};
 use crate::erasure::Scheme;
-use crate::types::{ProviderId, SnapshotId};
+use crate::types::{ProviderId, SnapshotId, Timestamp};
 use crate::vault::Settings;
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -35,6 +37,9 @@ pub struct CheckArgs {
     /// Repair what is found missing or wrong
     #[arg(long)]
     pub heal: bool,
+    /// List every pack, not only those that are not healthy
+    #[arg(long)]
+    pub packs: bool,
     /// Id (or its beginning) or name of a snapshot, or `latest` [default: everything]
     #[arg(value_name = "SNAPSHOT")]
     pub snapshot: Option<String>,
@@ -52,6 +57,7 @@ struct Report {
     bytes_moved: u64,
     providers: Vec<ProviderReport>,
     snapshots: Vec<SnapshotReport>,
+    listed: Vec<PackReport>,
     nines_if_repaired_daily: Option<f64>,
     nines_if_repaired_monthly: Option<f64>,
     healed: Option<repair::Report>,
@@ -83,6 +89,26 @@ struct ProviderReport {
     audited_good: Option<u32>,
 }
 
+/// A pack, one by one.
+#[derive(Debug, Serialize)]
+struct PackReport {
+    pack: String,
+    manifest: bool,
+    need: u8,
+    total: u8,
+    verdict: &'static str,
+    shards: Vec<ShardReport>,
+}
+
+/// One shard at one provider.
+#[derive(Debug, Serialize)]
+struct ShardReport {
+    shard: u8,
+    provider: String,
+    found: &'static str,
+    expires: Option<u64>,
+}
+
 /// A snapshot that is not healthy.
 #[derive(Debug, Serialize)]
 struct SnapshotReport {
@@ -103,7 +129,8 @@ pub async fn run(args: &CheckArgs, context: &Context) -> Result<Exit, CliError> 
         (_, _, Some(count)) => Depth::Audit { count },
         _ => Depth::Ask,
     };
-    let outcome = client.check(&CheckOptions { snapshot, depth }).await;
+    let listing = if args.packs { Listing::All } else { Listing::Weak };
+    let outcome = client.check(&CheckOptions { snapshot, depth, listing }).await;
     let healed = match &outcome {
         Ok(outcome) if args.heal && outcome.worst() != Verdict::Healthy => {
             Some(client.repair(snapshot).await)
@@ -155,6 +182,7 @@ fn report(outcome: &CheckOutcome, healed: Option<repair::Report>, client: &Clien
         bytes_moved: outcome.bytes_moved,
         providers: tally.providers.keys().map(|id| provider_report(id, outcome, &settings)).collect(),
         snapshots: weak,
+        listed: tally.listed.iter().map(pack_report).collect(),
         nines_if_repaired_daily: chance.as_ref().map(|chance| chance.daily),
         nines_if_repaired_monthly: chance.as_ref().map(|chance| chance.monthly),
         healed,
@@ -203,6 +231,9 @@ fn say(
         let (id, name) = (&snapshot[..8], name.as_deref().unwrap_or_default());
         out.say(format_args!("snapshot {id} {name:?}: {} {verdict}", count(*weak_packs, "pack")));
     }
+    for listed in &tally.listed {
+        out.say(pack_line(listed, settings));
+    }
     for failure in &outcome.failures {
         out.warn(format_args!("provider {}: {}", npub(&failure.provider), failure.why));
     }
@@ -237,6 +268,57 @@ fn provider_report(id: &ProviderId, outcome: &CheckOutcome, settings: &Settings)
         last_seen: settings.providers.get(id).map(|known| known.last_seen.0),
         audited: audit.map(crate::client::audit::Tally::count),
         audited_good: audit.map(|audit| audit.good),
+    }
+}
+
+fn pack_report(listed: &ListedPack) -> PackReport {
+    let shard = |sight: &Sight| ShardReport {
+        shard: sight.shard.0,
+        provider: sight.provider.to_string(),
+        found: found_word(sight.found),
+        expires: expires(sight.found).map(|at| at.0),
+    };
+    PackReport {
+        pack: listed.pack.to_string(),
+        manifest: listed.is_of_manifest,
+        need: listed.scheme.need(),
+        total: listed.scheme.total(),
+        verdict: word(listed.verdict),
+        shards: listed.sights.iter().map(shard).collect(),
+    }
+}
+
+/// A pack in one line: which shard is where, until when.
+fn pack_line(listed: &ListedPack, settings: &Settings) -> String {
+    let sight = |sight: &Sight| {
+        let until = expires(sight.found).map_or_else(String::new, |at| format!(" until {}", day(at)));
+        let name = provider_name(&sight.provider, settings);
+        format!("{} {}{until} at {name}", sight.shard, found_word(sight.found))
+    };
+    let sights: Vec<_> = listed.sights.iter().map(sight).collect();
+    let of = if listed.is_of_manifest { " (manifest)" } else { "" };
+    let (need, total) = (listed.scheme.need(), listed.scheme.total());
+    format!(
+        "pack {}{of} {}, {need} of {total}: {}",
+        listed.pack.short(),
+        word(listed.verdict),
+        sights.join("; ")
+    )
+}
+
+fn expires(found: Found) -> Option<Timestamp> {
+    match found {
+        Found::Good { expires } if expires > Timestamp::default() => Some(expires),
+        _ => None,
+    }
+}
+
+fn found_word(found: Found) -> &'static str {
+    match found {
+        Found::Good { .. } => "good",
+        Found::Missing => "missing",
+        Found::Corrupt => "corrupt",
+        Found::Unknown | Found::Away => "unknown",
     }
 }
 

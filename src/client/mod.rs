@@ -52,8 +52,8 @@ pub use get::{
     Selection, Step, Withheld, select,
 };
 pub use health::{
-    CheckOptions, CheckOutcome, Depth, Found, ProviderHealth, RenewOutcome, RepairOutcome, ShardCounts,
-    Sight, Tally, Verdict,
+    CheckOptions, CheckOutcome, Depth, Found, ListedPack, Listing, ProviderHealth, RenewOutcome,
+    RepairOutcome, ShardCounts, Sight, Tally, Verdict,
 };
 pub use monitor::{Monitor, Unwatched};
 pub use placement::Standing;

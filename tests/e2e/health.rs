@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
-use blobdvm::client::{CheckOptions, CheckOutcome, Depth, Verdict, WatchOptions};
+use blobdvm::client::{CheckOptions, CheckOutcome, Depth, Listing, Verdict, WatchOptions};
 
 use crate::vault_net::VaultNet;
 
@@ -12,7 +12,7 @@ const FILES: [(u64, usize); 2] = [(1, 150_000), (2, 4_000)];
 
 async fn check(world: &VaultNet, depth: Depth) -> CheckOutcome {
     let mut client = world.client("a").await;
-    client.check(&CheckOptions { snapshot: None, depth }).await.unwrap()
+    client.check(&CheckOptions { snapshot: None, depth, listing: Listing::All }).await.unwrap()
 }
 
 async fn is_healthy(world: &VaultNet) {
@@ -33,6 +33,7 @@ async fn a_check_of_a_whole_vault_moves_nothing_and_finds_everything_good() {
     assert_eq!((tally.healthy, tally.degraded, tally.lost, outcome.bytes_moved), (tally.packs, 0, 0, 0));
     assert_eq!(tally.shards.good, tally.packs * 3);
     assert!(tally.packs >= 2, "packs of files and of the manifest");
+    assert_eq!(tally.listed.len() as u64, tally.packs);
     assert!(tally.providers.values().all(|row| row.found.good == tally.packs && row.expiring == 0));
     is_healthy(&world).await;
 }

@@ -11,7 +11,7 @@ use crate::client::health::kept::{ASKED_TOGETHER, KeptPack};
 use crate::client::health::state::Verdict;
 use crate::client::health::survey::{Examined, Foreknown};
 use crate::client::health::suspects::Pools;
-use crate::client::health::tally::Tally;
+use crate::client::health::tally::{Listing, Tally};
 use crate::client::roster::Roster;
 use crate::format::Head;
 use crate::types::{PackId, ProviderId, SnapshotId};
@@ -27,6 +27,8 @@ pub struct CheckOptions {
     pub snapshot: Option<SnapshotId>,
     /// How deep to look.
     pub depth: Depth,
+    /// Which packs are listed one by one.
+    pub listing: Listing,
 }
 
 /// How deep a check looks.
@@ -71,6 +73,7 @@ pub(crate) struct Charge {
     with_manifests: bool,
     pub(crate) roster: Roster,
     pub(crate) foreknown: Foreknown,
+    pub(crate) listing: Listing,
 }
 
 impl Charge {
@@ -102,6 +105,7 @@ impl Client {
     /// a repair finds it.
     pub async fn check(&mut self, options: &CheckOptions) -> Result<CheckOutcome, ClientError> {
         let mut charge = self.charge_for(options.snapshot).await?;
+        charge.listing = options.listing;
         let mut outcome = CheckOutcome::default();
         let done = self.examine(options.depth, &mut charge, &mut outcome).await;
         self.remember_deeds();
@@ -175,7 +179,14 @@ impl Client {
         };
         let foreknown = Foreknown { blemishes: self.vault.blemishes()?, excused: BTreeSet::new() };
         let (packs, roster) = (self.in_order(&packs)?, Roster::default());
-        Ok(Charge { packs, caught, with_manifests: snapshot.is_none(), roster, foreknown })
+        Ok(Charge {
+            packs,
+            caught,
+            with_manifests: snapshot.is_none(),
+            roster,
+            foreknown,
+            listing: Listing::Weak,
+        })
     }
 
     /// Who keeps any of it.
@@ -200,7 +211,7 @@ impl Client {
         let soon = self.env.now().saturating_add(SOON);
         let mut rng = self.env.rng();
         for one in &examined {
-            outcome.tally.add(one, soon);
+            outcome.tally.add(one, charge.listing, soon);
             pools.add(one, &mut rng);
         }
         let blemishes: Vec<_> = examined.iter().flat_map(Examined::blemishes).collect();

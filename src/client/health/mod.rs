@@ -34,4 +34,4 @@ pub use renew::RenewOutcome;
 pub(crate) use repair::RepairLimits;
 pub use repair::RepairOutcome;
 pub use state::{Found, Sight, Verdict};
-pub use tally::{ProviderHealth, ShardCounts, Tally};
+pub use tally::{ListedPack, Listing, ProviderHealth, ShardCounts, Tally};

@@ -28,6 +28,32 @@ pub struct Tally {
     pub weak: BTreeMap<PackId, Verdict>,
     /// How many packs of files' bytes are coded how.
     pub schemes: BTreeMap<Scheme, u64>,
+    /// Packs one by one, as far as that was asked for.
+    pub listed: Vec<ListedPack>,
+}
+
+/// Which packs are listed one by one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Listing {
+    /// Those that are not healthy, up to a number that a person still reads.
+    Weak,
+    /// Every one.
+    All,
+}
+
+/// A pack, and what was found of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedPack {
+    /// The pack.
+    pub pack: PackId,
+    /// True if it holds a part of a manifest.
+    pub is_of_manifest: bool,
+    /// Shards that are enough, and shards there are.
+    pub scheme: Scheme,
+    /// How it stands.
+    pub verdict: Verdict,
+    /// Its shards: who promised them, and what was found there.
+    pub sights: Vec<Sight>,
 }
 
 /// Shards, by what was found.
@@ -56,6 +82,9 @@ pub struct ProviderHealth {
     pub first_lapse: Option<Timestamp>,
 }
 
+/// Weak packs that are listed one by one.
+const WEAK_LISTED_MAX: usize = 100;
+
 impl ShardCounts {
     fn add(&mut self, found: Found) {
         match found {
@@ -69,10 +98,20 @@ impl ShardCounts {
 
 impl Tally {
     /// Counts a pack. Promises that end before `soon` are expiring.
-    pub(crate) fn add(&mut self, examined: &Examined, soon: Timestamp) {
+    pub(crate) fn add(&mut self, examined: &Examined, listing: Listing, soon: Timestamp) {
         let scheme = examined.pack.coding.scheme;
         let standing = examined.standing();
         self.packs += 1;
+        let is_weak = standing.verdict != Verdict::Healthy;
+        if listing == Listing::All || is_weak && self.listed.len() < WEAK_LISTED_MAX {
+            self.listed.push(ListedPack {
+                pack: examined.pack.id,
+                is_of_manifest: examined.pack.manifest_of.is_some(),
+                scheme,
+                verdict: standing.verdict,
+                sights: examined.sights.clone(),
+            });
+        }
         if examined.pack.manifest_of.is_none() {
             *self.schemes.entry(scheme).or_default() += 1;
         }
@@ -82,7 +121,7 @@ impl Tally {
             Verdict::OutOfReach => self.out_of_reach += 1,
             Verdict::Lost => self.lost += 1,
         }
-        if standing.verdict != Verdict::Healthy {
+        if is_weak {
             self.weak.insert(examined.pack.id, standing.verdict);
         }
         for sight in &examined.sights {
