@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use clap::{Args, Parser, Subcommand};
 
+use crate::cli::capability::CapabilityArgs;
 use crate::cli::cat::CatArgs;
 use crate::cli::check::CheckArgs;
 use crate::cli::get::GetArgs;
@@ -90,6 +91,8 @@ pub enum Command {
     Recover(RecoverArgs),
     /// Show who is out there, and whom this vault trusts
     Providers(ProvidersArgs),
+    /// Let a machine check, renew and repair that must not read, and take that back
+    Capability(CapabilityArgs),
     /// Look after the signed record of what is stored where
     Manifest(ManifestArgs),
     /// Run a provider: keep blobs for others

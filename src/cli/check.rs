@@ -6,6 +6,7 @@ use bytesize::ByteSize;
 use clap::Args;
 use serde::Serialize;
 
+use crate::cli::capability::CapabilityOption;
 use crate::cli::context::Context;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
@@ -43,6 +44,9 @@ pub struct CheckArgs {
     /// Id (or its beginning) or name of a snapshot, or `latest` [default: everything]
     #[arg(value_name = "SNAPSHOT")]
     pub snapshot: Option<String>,
+    /// With whose right.
+    #[command(flatten)]
+    pub right: CapabilityOption,
 }
 
 /// What `check --json` prints.
@@ -120,7 +124,7 @@ struct SnapshotReport {
 
 /// Checks, and says what was found.
 pub async fn run(args: &CheckArgs, context: &Context) -> Result<Exit, CliError> {
-    let vault = context.open_vault()?;
+    let vault = context.open_vault_with(args.right.capability.as_deref())?;
     let snapshot = args.snapshot.as_deref().map(|text| snapshot_meant(text, &vault)).transpose()?;
     let (mut client, progress) = context.client(vault, "check").await?;
     let depth = match (args.read, args.sample, args.audit) {

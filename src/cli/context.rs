@@ -1,6 +1,6 @@
 //! What every command starts from: home, relays, clock and output.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use crate::cli::progress::Progress;
 use crate::client::Client;
 use crate::env::Env;
 use crate::transport::{Carrier, ConnectOptions, Relays};
-use crate::vault::{Home, Vault, VaultError};
+use crate::vault::{Home, Vault, VaultError, read_capability};
 
 /// How long the first relay may take.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
@@ -68,6 +68,22 @@ impl Context {
     /// Opens the vault in the home, for who waits until it is free.
     pub fn open_vault_when_free(&self) -> Result<Vault, VaultError> {
         Home::open(&self.home, &self.env)
+    }
+
+    /// Opens the vault in the home; or, with a capability, the home of that, which is made on first use and knows the
+    /// relays that the capability names.
+    pub fn open_vault_with(&self, capability: Option<&Path>) -> Result<Vault, CliError> {
+        let Some(path) = capability else { return self.open_vault() };
+        let capability = read_capability(path)?;
+        let home = Home::at(&self.home).of_capability(&capability);
+        let vault = Home::open_capability(&home, &capability, &self.env)?;
+        let relays: Vec<_> = capability.relays.iter().filter_map(|url| RelayUrl::parse(url).ok()).collect();
+        vault.update_settings(|settings| {
+            if settings.relays.is_empty() {
+                settings.relays = relays;
+            }
+        })?;
+        Ok(vault)
     }
 
     /// Opens the vault in the home; makes one on first use, and says where its key is.

@@ -35,9 +35,24 @@ fn of_a_put(error: &ClientError) -> Option<(Exit, &'static str)> {
     })
 }
 
+/// What the vault's devices say of each other.
+fn of_a_device(error: &ClientError) -> Option<(Exit, &'static str)> {
+    Some(match error {
+        ClientError::Revoked { .. } => {
+            (Exit::Home, "ask the vault's owner for a new one: `blobdvm capability export --verify -o FILE`")
+        }
+        ClientError::CapabilityShared { .. } => (
+            Exit::Home,
+            "use one capability in one home only; to go on here, remove its folder capability-… from the home",
+        ),
+        ClientError::OwnDevice { .. } => (Exit::Usage, "revoke it from another home of this vault"),
+        _ => return None,
+    })
+}
+
 impl From<ClientError> for CliError {
     fn from(error: ClientError) -> Self {
-        if let Some((exit, remedy)) = of_a_put(&error) {
+        if let Some((exit, remedy)) = of_a_put(&error).or_else(|| of_a_device(&error)) {
             return Self::new(exit, chain(&error), remedy);
         }
         let (exit, remedy) = match &error {
@@ -119,7 +134,10 @@ impl CliError {
 impl From<VaultError> for CliError {
     fn from(error: VaultError) -> Self {
         let exit = match &error {
-            VaultError::NotAKey { .. } => Exit::Usage,
+            VaultError::NotAKey { .. } | VaultError::NotACapability { .. } | VaultError::ContentsSealed => {
+                Exit::Usage
+            }
+            VaultError::NoSuchDevice { .. } => Exit::NotFound,
             error if error.is_integrity_failure() => Exit::Integrity,
             _ => Exit::Home,
         };

@@ -12,9 +12,9 @@ const NAME_WIDTH: usize = 24;
 
 /// The snapshot that `text` means. Without the vault's key there are no names, only ids.
 pub fn snapshot_meant(text: &str, vault: &Vault) -> Result<SnapshotId, CliError> {
-    match vault.resolve(text) {
-        Ok(snapshot) => Ok(snapshot.id),
+    match vault.resolve_id(text) {
         Err(ResolveError::NotFound { .. }) => {
+            // Of a put that did not come to its end only the needs may be recorded.
             let ids = vault.snapshots_with_needs()?;
             let mut begin = ids.iter().filter(|id| !text.is_empty() && id.to_string().starts_with(text));
             match (begin.next(), begin.next()) {
@@ -26,7 +26,7 @@ pub fn snapshot_meant(text: &str, vault: &Vault) -> Result<SnapshotId, CliError>
                 }
             }
         }
-        Err(error) => Err(error.into()),
+        found => Ok(found?),
     }
 }
 

@@ -4,6 +4,7 @@ use bytesize::ByteSize;
 use clap::Args;
 use serde::Serialize;
 
+use crate::cli::capability::CapabilityOption;
 use crate::cli::context::Context;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
@@ -16,6 +17,9 @@ pub struct RenewArgs {
     /// Id (or its beginning) or name of a snapshot, or `latest` [default: everything]
     #[arg(value_name = "SNAPSHOT")]
     pub snapshot: Option<String>,
+    /// With whose right.
+    #[command(flatten)]
+    pub right: CapabilityOption,
 }
 
 /// What `renew --json` prints.
@@ -29,7 +33,7 @@ struct Report {
 
 /// Renews, and says until when everything is promised now.
 pub async fn run(args: &RenewArgs, context: &Context) -> Result<Exit, CliError> {
-    let vault = context.open_vault()?;
+    let vault = context.open_vault_with(args.right.capability.as_deref())?;
     let snapshot = args.snapshot.as_deref().map(|text| snapshot_meant(text, &vault)).transpose()?;
     let (mut client, progress) = context.client(vault, "renew").await?;
     let outcome = client.renew(snapshot).await;

@@ -4,6 +4,7 @@ use bytesize::ByteSize;
 use clap::Args;
 use serde::Serialize;
 
+use crate::cli::capability::CapabilityOption;
 use crate::cli::context::Context;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
@@ -17,6 +18,9 @@ pub struct RepairArgs {
     /// Id (or its beginning) or name of a snapshot, or `latest` [default: everything]
     #[arg(value_name = "SNAPSHOT")]
     pub snapshot: Option<String>,
+    /// With whose right.
+    #[command(flatten)]
+    pub right: CapabilityOption,
 }
 
 /// What `repair --json` prints.
@@ -46,7 +50,7 @@ impl Report {
 
 /// Repairs, and says what was done.
 pub async fn run(args: &RepairArgs, context: &Context) -> Result<Exit, CliError> {
-    let vault = context.open_vault()?;
+    let vault = context.open_vault_with(args.right.capability.as_deref())?;
     let snapshot = args.snapshot.as_deref().map(|text| snapshot_meant(text, &vault)).transpose()?;
     let (mut client, progress) = context.client(vault, "repair").await?;
     let outcome = client.repair(snapshot).await;

@@ -10,8 +10,8 @@ use crate::cli::context::Context;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::{
-    cat, check, demo, get, init, ls, manifest, plain, providers, prune, put, recover, relay, renew, repair,
-    rm, serve, signal, status, watch,
+    capability, cat, check, demo, get, init, ls, manifest, plain, providers, prune, put, recover, relay,
+    renew, repair, rm, serve, signal, status, watch,
 };
 
 /// How long work on blocking threads is waited for at the end.
@@ -72,6 +72,7 @@ async fn run_command(command: &Command, context: &Context) -> Result<Exit, CliEr
         Command::Status(args) => status::run(args, context),
         Command::Recover(args) => recover::run(args, context).await,
         Command::Demo(args) => Box::pin(demo::run(args, context)).await,
+        Command::Capability(args) => capability::run(args, context).await,
         Command::Providers(args) => providers::run(args, context).await,
         Command::Upload(args) => plain::upload(args, context).await,
         Command::Download(args) => plain::download(args, context).await,

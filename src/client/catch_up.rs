@@ -10,8 +10,9 @@ use crate::client::error::{ClientError, Failure};
 use crate::client::get::fetch::Fetcher;
 use crate::client::head::{find, run};
 use crate::client::roster::Roster;
+use crate::crypt::DeviceClass;
 use crate::format::{Condemn, Head, PlacementItem, RecordHash};
-use crate::types::limits::NEED_COUNT_MAX;
+use crate::types::limits::{NEED_COUNT_MAX, VERIFY_CHAIN_LEN_MAX};
 use crate::types::{DeviceId, PackId, Timestamp};
 use crate::vault::{HeadRelation, VaultError};
 
@@ -26,29 +27,37 @@ pub struct CaughtUp {
     pub(crate) forked: BTreeSet<DeviceId>,
     /// Devices whose newest head is not on all relays that answered.
     pub(crate) not_everywhere: BTreeSet<DeviceId>,
-    /// The newest head of each device that was found, this one's included.
+    /// The newest head of each full device that was found, this one's included.
     pub(crate) heads: BTreeMap<DeviceId, Head>,
+    /// The same of the verify devices that count. Nothing that they say is waited for or relied on.
+    pub(crate) verifiers: BTreeMap<DeviceId, Head>,
     /// The last record that this device's head on the relays carries.
     pub(crate) published: Option<RecordHash>,
 }
 
 /// Why a device's head is not followed.
-struct LeftAside {
-    why: String,
+pub(crate) struct LeftAside {
+    pub(crate) why: String,
     is_fork: bool,
 }
 
 impl Client {
     /// Reads the heads of all devices, and brings in the records that other devices have published since.
     ///
-    /// A device whose records cannot be had is left aside, and told: see [`CaughtUp::unread`].
+    /// A device whose records cannot be had is left aside, and told: see [`CaughtUp::unread`]. Verify devices come after
+    /// the full ones, whose grants and revocations say which of them count.
+    ///
+    /// # Errors
+    /// [`ClientError::NoHead`] if a verify device knows nothing of its vault yet and finds nothing;
+    /// [`ClientError::Revoked`], [`ClientError::CapabilityShared`].
     pub async fn catch_up(&mut self) -> Result<CaughtUp, ClientError> {
-        let access = self.vault.access();
-        let authors = find::Authors::full(access)?.and_own(access);
-        let found = find::on_relays(&*self.carrier, &authors, access).await?;
+        let authors = self.authors()?;
+        let mut found = find::on_relays(&*self.carrier, &authors, self.vault.access()).await?;
         let relays = found.relays.len();
         let mut caught = CaughtUp { relays, ..CaughtUp::default() };
-        if let Some(own) = found.devices.get(&self.vault.device()) {
+        if let Some(own) = found.devices.get(&self.vault.device())
+            && self.vault.class() == DeviceClass::Full
+        {
             self.leave_a_foreign_chain(own)?;
         }
         if let Some(own) = self.vault.head()?
@@ -57,6 +66,7 @@ impl Client {
         {
             caught.not_everywhere.insert(own.device);
         }
+        let verifiers = found.take_verifiers();
         for (device, offered) in found.devices {
             if offered.relays.len() < relays {
                 caught.not_everywhere.insert(device);
@@ -74,7 +84,10 @@ impl Client {
         for (device, why) in &caught.unread {
             self.monitor.note(&format!("device {} could not be caught up with: {why}", device.short()));
         }
-        caught.published = caught.heads.get(&self.vault.device()).map(|head| head.last_hash);
+        self.heed_revocations()?;
+        Box::pin(self.catch_up_with_verifiers(verifiers, &authors, &mut caught)).await?;
+        let own = self.vault.device();
+        caught.published = caught.heads.get(&own).or(caught.verifiers.get(&own)).map(|head| head.last_hash);
         if relays > 0 {
             self.condemn_again(&caught)?;
         }
@@ -92,23 +105,24 @@ impl Client {
             return Err(ClientError::RelaysSilent);
         }
         if let Some(own) = self.vault.head()?
+            && own.class == DeviceClass::Full
             && caught.heads.get(&own.device).is_none_or(|head| head.counter < own.counter)
         {
             caught.heads.insert(own.device, own);
         }
-        if self.missing(&caught).is_empty() {
+        if self.missing(&caught)?.is_empty() {
             return Ok(caught);
         }
         let known: BTreeSet<_> = self.known_providers()?.into_keys().collect();
         for head in self.heads_at_providers(&known, caught.relays).await.unwrap_or_default() {
-            let is_wanted = self.missing(&caught).contains_key(&head.device);
+            let is_wanted = self.missing(&caught)?.contains_key(&head.device);
             if is_wanted && self.follow(&head).await.is_ok() {
                 self.publish_again(std::slice::from_ref(&head)).await?;
                 caught.unread.remove(&head.device);
                 caught.heads.insert(head.device, head);
             }
         }
-        match self.missing(&caught).pop_first() {
+        match self.missing(&caught)?.pop_first() {
             None => Ok(caught),
             Some((device, why)) => Err(ClientError::DeviceUnread { device, why }),
         }
@@ -127,8 +141,9 @@ impl Client {
             let enough = wanted.iter().map(|run| usize::from(run.pack.coding.scheme.need())).max();
             let roster = Roster::of(self, &providers, enough.unwrap_or(0)).await?;
             let fetcher = Fetcher::new(&roster, BTreeSet::new(), self.exchange.clone(), self.monitor.clone());
+            let len_max = if head.class == DeviceClass::Verify { VERIFY_CHAIN_LEN_MAX } else { u64::MAX };
             for run in wanted {
-                let records: Bytes = run::read(run, head, &fetcher).await?;
+                let records: Bytes = run::read(run, head, len_max, &fetcher).await?;
                 self.vault.import_records(head.device, &records)?;
             }
             failures.extend(fetcher.failures());
@@ -143,7 +158,7 @@ impl Client {
     }
 
     /// Brings in what another device's head leads to, unless a newer one was seen.
-    async fn follow(&self, head: &Head) -> Result<(), LeftAside> {
+    pub(crate) async fn follow(&self, head: &Head) -> Result<(), LeftAside> {
         let aside = |why: String| LeftAside { why, is_fork: false };
         match self.vault.compare_head(head).map_err(|error| aside(error.to_string()))? {
             HeadRelation::Same => Ok(()),
@@ -159,7 +174,8 @@ impl Client {
     }
 
     /// Devices that were heard of and not read up to where they are known to be, and why.
-    fn missing(&self, caught: &CaughtUp) -> BTreeMap<DeviceId, String> {
+    /// Verify devices are never waited for, nor are devices that were revoked.
+    fn missing(&self, caught: &CaughtUp) -> Result<BTreeMap<DeviceId, String>, ClientError> {
         let mut wanted = self.vault.settings().heads_seen;
         wanted.extend(
             self.vault
@@ -174,6 +190,10 @@ impl Client {
         }
         wanted.remove(&self.vault.device());
         let mut missing = caught.unread.clone();
+        for device in &self.vault.uncounted_devices()? {
+            wanted.remove(device);
+            missing.remove(device);
+        }
         for (device, counter) in wanted {
             match caught.heads.get(&device) {
                 Some(head) if head.counter >= counter => {}
@@ -186,7 +206,7 @@ impl Client {
                 }
             }
         }
-        missing
+        Ok(missing)
     }
 
     /// A condemnation counts from when others can know of it: those that no published head of this device carries

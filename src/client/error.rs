@@ -102,6 +102,24 @@ pub enum ClientError {
         /// Why not.
         why: String,
     },
+    /// This verify device does not count any more.
+    #[error("this capability, device {}, was revoked", device.short())]
+    Revoked {
+        /// The device.
+        device: DeviceId,
+    },
+    /// Two homes have used one capability.
+    #[error("another home has gone on with this capability, device {}", device.short())]
+    CapabilityShared {
+        /// The device.
+        device: DeviceId,
+    },
+    /// A device cannot revoke itself.
+    #[error("device {} is the one that you are using", device.short())]
+    OwnDevice {
+        /// The device.
+        device: DeviceId,
+    },
     /// Nothing can be deleted at once where another device may rely on it.
     #[error("this vault has {count} devices, and the others may rely on what would be deleted at once")]
     SeveralDevices {

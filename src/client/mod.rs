@@ -8,7 +8,8 @@
 //! | [`exchange`] | blobs to and from providers: windows, retries, receipts |
 //! | [`upload`] | packs out, every shard to a provider of its own; spares |
 //! | [`audit`] | what to sample of a provider, and what samples say |
-//! | [`catch_up`] | what other devices have published since |
+//! | [`catch_up`], `verifiers` | what other devices have published since; which of them count |
+//! | `capability` | verify capabilities handed out and taken back |
 //! | `confirm` | is a pack that is to be reused really there |
 //! | [`put`] | files into the vault |
 //! | [`get`] | files out of the vault |
@@ -22,6 +23,7 @@
 
 pub mod audit;
 pub mod base;
+mod capability;
 pub mod catch_up;
 mod confirm;
 mod crew;
@@ -38,6 +40,7 @@ pub mod put;
 pub mod recover;
 pub mod roster;
 pub mod upload;
+mod verifiers;
 pub mod watch;
 
 pub use base::Client;

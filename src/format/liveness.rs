@@ -50,7 +50,9 @@ impl Removals {
             PlacementItem::Device(_)
             | PlacementItem::Pack(_)
             | PlacementItem::Promises(_)
-            | PlacementItem::Needs(_) => {}
+            | PlacementItem::Needs(_)
+            | PlacementItem::Grant(_)
+            | PlacementItem::Revoke(_) => {}
         }
     }
 

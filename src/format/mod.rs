@@ -5,11 +5,13 @@
 //!
 //! get: [`head::Head::open`] → [`record::Record::open`] → [`Coding::decode`] → [`segment::open`].
 
+pub mod capability;
 pub mod chain;
 pub mod codec;
 pub mod compress;
 pub mod content;
 pub mod fuzz;
+pub mod grant;
 pub mod head;
 pub mod liveness;
 pub mod manifest;
@@ -24,9 +26,11 @@ pub mod tree;
 
 mod error;
 
+pub use capability::Capability;
 pub use chain::{Chain, ChainKeys, Items, RecordFault};
 pub use content::{ContentItem, Piece, RefList, Refs, Segment, Snapshot};
 pub use error::FormatError;
+pub use grant::{Grant, Revoke};
 pub use head::{Head, OtherHead, PackRef, Run, RunDepth, RunIndex};
 pub use liveness::{PackFate, Removals};
 pub use manifest::{EncodedManifestPack, ManifestPack};

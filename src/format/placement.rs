@@ -9,6 +9,7 @@ use crate::types::{
 
 use super::FormatError;
 use super::codec::{Encoding, Reader, Writer};
+use super::grant::{Grant, Revoke};
 use super::record::{Item, RecordHash};
 use super::removal::{Condemn, Dropped, Release};
 
@@ -30,6 +31,10 @@ pub enum PlacementItem {
     Release(Release),
     /// Packs that were deleted.
     Drop(Dropped),
+    /// A verify device that there is.
+    Grant(Grant),
+    /// A device that does not count any more.
+    Revoke(Revoke),
 }
 
 /// A device of the vault: one chain of records.
@@ -195,6 +200,14 @@ impl Encoding for PlacementItem {
                 out.u8(8);
                 dropped.write(out)
             }
+            Self::Grant(grant) => {
+                out.u8(10);
+                grant.write(out)
+            }
+            Self::Revoke(revoke) => {
+                out.u8(11);
+                revoke.write(out)
+            }
         }
     }
 
@@ -213,6 +226,8 @@ impl Encoding for PlacementItem {
             5 => Ok(Self::Condemn(Condemn::read(input)?)),
             6 => Ok(Self::Release(Release::read(input)?)),
             8 => Ok(Self::Drop(Dropped::read(input)?)),
+            10 => Ok(Self::Grant(Grant::read(input)?)),
+            11 => Ok(Self::Revoke(Revoke::read(input)?)),
             found => Err(FormatError::UnknownType { what: "a placement item", found }),
         }
     }

@@ -179,6 +179,10 @@ pub const SETTINGS_LEN_MAX: u64 = 1024 * 1024;
 pub const CARE_LEN_MAX: u64 = 8 * 1024 * 1024;
 /// Shards that a home remembers as to be healed.
 pub const BLEMISH_COUNT_MAX: usize = 20_000;
+/// Verify devices of one vault that are not revoked (docs/format.md, "Grant").
+pub const VERIFY_DEVICE_COUNT_MAX: usize = 64;
+/// Bytes of a verify device's chain: whoever holds a capability may lengthen it, and nobody else has a say.
+pub const VERIFY_CHAIN_LEN_MAX: u64 = 256 * 1024 * 1024;
 /// Files whose state a home remembers; beyond it all are read once more.
 pub const SEEN_FILE_COUNT_MAX: u64 = 20_000_000;
 /// Devices of one vault, past ones included.

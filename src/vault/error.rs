@@ -33,7 +33,7 @@ pub enum VaultError {
         pid: Option<u32>,
     },
     /// Other users may read or change the key file.
-    #[error("the key file {} is open to others (mode {mode:04o})", path.display())]
+    #[error("the file {} with a secret key is open to others (mode {mode:04o})", path.display())]
     LooseKeyFile {
         /// The key file.
         path: PathBuf,
@@ -45,6 +45,14 @@ pub enum VaultError {
     NotAKey {
         /// Where the text came from.
         source_name: String,
+    },
+    /// A text that is no capability. The text itself is not repeated.
+    #[error("{source_name} holds no capability")]
+    NotACapability {
+        /// Where the text came from.
+        source_name: String,
+        /// What is wrong with it.
+        source: FormatError,
     },
     /// A file of the home that is not what was written there.
     #[error("{} is damaged", path.display())]
@@ -122,6 +130,26 @@ pub enum VaultError {
         /// How many it may have.
         max: usize,
     },
+    /// A verify device has recorded more than it may.
+    #[error("the chain of verify device {} would be longer than {max} bytes", device.short())]
+    ChainTooLong {
+        /// Whose chain.
+        device: DeviceId,
+        /// How many bytes it may have.
+        max: u64,
+    },
+    /// The vault has too many verify devices.
+    #[error("the vault has {max} verify devices that are not revoked, and may not have more")]
+    TooManyGrants {
+        /// How many it may have.
+        max: usize,
+    },
+    /// Nothing is known of the device.
+    #[error("no device of this vault has an id that begins with {text:?}")]
+    NoSuchDevice {
+        /// As it was given.
+        text: String,
+    },
     /// A write failed earlier, and what is on disk is not known any more.
     #[error("an earlier write to the manifest failed")]
     NeedsReopen,
@@ -169,6 +197,11 @@ impl VaultError {
             Self::Locked { .. } => "wait until the other one has ended, then run this again".into(),
             Self::LooseKeyFile { path, .. } => format!("chmod 600 '{}'", path.display()),
             Self::NotAKey { .. } => "give the secret key as `init` showed it: one line that begins with nsec1".into(),
+            Self::Format(FormatError::UnknownVersion { .. })
+            | Self::NotACapability { source: FormatError::UnknownVersion { .. }, .. } => "use a newer blobdvm".into(),
+            Self::NotACapability { .. } => {
+                "give the file as `blobdvm capability export` wrote it: one line, beginning with blobdvm-verify1:".into()
+            }
             Self::DamagedFile { path, .. } if path.ends_with("key") => {
                 "put the key that `init` showed into it, one line that begins with nsec1".into()
             }
@@ -184,10 +217,14 @@ impl VaultError {
             Self::DamagedCatalog { .. } | Self::Catalog { .. } => {
                 "remove catalog.redb from the home: it is rebuilt from the manifest".into()
             }
+            Self::ChainTooLong { .. } => {
+                "revoke its capability and make a new one: `blobdvm capability export --verify -o FILE`".into()
+            }
+            Self::TooManyGrants { .. } => "revoke one with `blobdvm capability revoke ID`".into(),
+            Self::NoSuchDevice { .. } => "`blobdvm capability list` shows them; give more or less of the id".into(),
             Self::ContentsSealed => "run it where the vault's key is, without --capability".into(),
             Self::NeedsReopen => "look for the first error above, mend its cause and run this again".into(),
             Self::Io { .. } => "check that the disk has room and that the home belongs to you".into(),
-            Self::Format(FormatError::UnknownVersion { .. }) => "use a newer blobdvm".into(),
             Self::TooManyChains { .. } => "begin a new vault with `blobdvm init` in another home".into(),
             Self::NoSuchRecords { .. } | Self::Crypt(_) | Self::Format(_) => {
                 "check the home with `blobdvm manifest verify`".into()

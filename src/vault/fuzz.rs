@@ -8,6 +8,7 @@ use crate::format::chain::{Chain, ChainKeys};
 use crate::format::codec::Reader;
 use crate::format::{Body, Device, Place, PlacementItem, Promises, Record};
 use crate::types::{DeviceId, ProviderId, Timestamp};
+use crate::vault::capability::parse_capability;
 use crate::vault::log::ChainLog;
 use crate::vault::{care, key_file, parse_secret, settings};
 
@@ -15,10 +16,11 @@ use crate::vault::{care, key_file, parse_secret, settings};
 pub type Target = fn(&[u8]);
 
 /// Every target of this layer: its name in `fuzz/fuzz_targets`, and its body.
-pub const TARGETS: [(&str, Target); 5] = [
+pub const TARGETS: [(&str, Target); 6] = [
     ("vault_settings", settings),
     ("vault_care", care),
     ("vault_key", key),
+    ("vault_capability", capability),
     ("vault_chain", chain),
     ("vault_log", log),
 ];
@@ -50,6 +52,17 @@ pub fn key(bytes: &[u8]) {
             assert_eq!(parse_secret(&text, "a file").expect("as it can be read").expose(), secret.expose());
         }
         Err(error) => assert_eq!(error.to_string().lines().count(), 1),
+    }
+}
+
+/// The text of a capability: what is read is written the same way again, and an error repeats nothing of it.
+pub fn capability(bytes: &[u8]) {
+    match parse_capability(bytes, "a file") {
+        Ok(read) => {
+            let text = read.to_text().expect("a capability that was read can be written");
+            assert_eq!(str::from_utf8(bytes).map(str::trim), Ok(text.as_str()));
+        }
+        Err(error) => assert_eq!(error.to_string(), "a file holds no capability"),
     }
 }
 
@@ -122,6 +135,7 @@ fn valid_chain() -> &'static (ChainKeys, Vec<Vec<u8>>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::format::Capability;
 
     #[test]
     fn laws_hold_for_samples() {
@@ -155,6 +169,17 @@ mod tests {
             let at = rng.random_range(0..changed.len());
             changed[at] = rng.random_range(b' '..=b'~');
             settings(&changed);
+        }
+        let keys = VaultKeys::new(VaultSecret::new([7; 32])).unwrap();
+        let issued = Capability::issue(DEVICE, Timestamp(1), vec!["wss://r.example".into()], &keys);
+        let text = issued.to_text().unwrap();
+        capability(text.as_bytes());
+        assert!(parse_capability(text.as_bytes(), "a file").is_ok());
+        for at in 0..text.len() {
+            let mut changed = text.as_bytes().to_vec();
+            changed[at] = if changed[at] == b'A' { b'B' } else { b'A' };
+            assert!(parse_capability(&changed, "a file").is_err(), "byte {at}");
+            capability(&changed);
         }
         let (_, records) = valid_chain();
         log(&records.concat());

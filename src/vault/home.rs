@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::crypt::{Access, VaultKeys, VaultSecret};
 use crate::env::Env;
+use crate::format::Capability;
 use crate::types::DeviceId;
 use crate::vault::lock::HomeLock;
 use crate::vault::{Care, Settings, Vault, VaultError, care, files, key_file, settings};
@@ -24,6 +25,7 @@ const DEVICE_FILE_LEN_MAX: u64 = 64;
 /// | `nameless` | blobs that providers keep and nothing names, and since when that is known | yes |
 /// | `manifest/` | for each device its records, and how many bytes of them are safe | yes |
 /// | `seen` | how files stood when they were put last | no secret |
+/// | `capability-…/` | home of a capability that was used here: as this one, without `key` and `device` | |
 /// | `catalog.redb`, `catalog.sha256` | derived from the manifest; its checksum while it is closed | no secret |
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Home {
@@ -89,6 +91,21 @@ impl Home {
         let (vault, local_key) = (access.vault_id(), access.actor().local_key());
         let care = care::read(&home.file(care::FILE_NAME), vault, &local_key)?;
         Ok((care, settings::read(&home.file("settings"), &access)?))
+    }
+
+    /// Opens the home of a capability, and makes it if there is none: one that holds the placement layer alone.
+    ///
+    /// Nothing of the capability is kept in it; it belongs to this capability and opens with no other.
+    pub fn open_capability(path: &Path, capability: &Capability, env: &Env) -> Result<Vault, VaultError> {
+        let home = Self::at(path);
+        files::make_private_folder(path)?;
+        let lock = HomeLock::acquire(&home.file("lock"))?;
+        Vault::open(home, lock, capability.access(), env)
+    }
+
+    /// Where the home of a capability is, beside what else is in this one.
+    pub fn of_capability(&self, capability: &Capability) -> PathBuf {
+        self.path.join(format!("capability-{}", capability.device))
     }
 
     /// True if there is a vault.

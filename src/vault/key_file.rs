@@ -45,13 +45,17 @@ pub(crate) fn write(path: &Path, secret: &VaultSecret) -> Result<(), VaultError>
 /// Reads the key file; `None` if there is none.
 pub(crate) fn read(path: &Path) -> Result<Option<VaultSecret>, VaultError> {
     let Some(bytes) = files::read_small(path, KEY_FILE_LEN_MAX)? else { return Ok(None) };
-    let mode = fs::metadata(path).map_err(VaultError::io("look at", path))?.permissions().mode() & 0o7777;
-    if mode & OTHERS != 0 {
-        return Err(VaultError::LooseKeyFile { path: path.to_owned(), mode });
-    }
+    refuse_loose(path)?;
     let text = str::from_utf8(&bytes).map_err(|_| VaultError::damaged_file(path, "it is no text"))?;
     let secret = parse_secret(text, "the key file").map_err(|error| VaultError::damaged_file(path, error))?;
     Ok(Some(secret))
+}
+
+/// # Errors
+/// [`VaultError::LooseKeyFile`] if others than its owner may use the file.
+pub(crate) fn refuse_loose(path: &Path) -> Result<(), VaultError> {
+    let mode = fs::metadata(path).map_err(VaultError::io("look at", path))?.permissions().mode() & 0o7777;
+    if mode & OTHERS == 0 { Ok(()) } else { Err(VaultError::LooseKeyFile { path: path.to_owned(), mode }) }
 }
 
 #[cfg(test)]

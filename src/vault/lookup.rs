@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::crypt::SegmentKey;
 use crate::format::chain::Items;
 use crate::format::{
-    ContentItem, Pack, PlacementItem, Record, RecordHash, RefList, Segment, Snapshot, TreePage,
+    ContentItem, Grant, Pack, PlacementItem, Record, RecordHash, RefList, Segment, Snapshot, TreePage,
 };
 use crate::types::{DeviceId, PackId, ProviderId, ShardIndex, SnapshotId, Tag, Timestamp};
 use crate::vault::VaultError;
@@ -18,7 +18,8 @@ use crate::vault::manifest::Manifest;
 pub struct PackEntry {
     /// The pack.
     pub pack: Pack,
-    /// Who keeps which shard until when, by shard and provider: the newest receipt of each.
+    /// Who keeps which shard until when, by shard and provider: the newest receipt of each. Until 1970 where nobody says so
+    /// but a verify device elsewhere, whose word is a hint where to ask.
     pub promises: Vec<(ShardIndex, ProviderId, Timestamp)>,
 }
 
@@ -137,6 +138,19 @@ impl Manifest {
             }
         }
         Ok(packs)
+    }
+
+    /// The verify devices that there are or were, in the order in which they were made.
+    pub(crate) fn grants(&self) -> Result<Vec<Grant>, VaultError> {
+        let read = |place| {
+            self.placement_at(place, |item| match item {
+                PlacementItem::Grant(grant) => Some(grant.clone()),
+                _ => None,
+            })
+        };
+        let mut grants = self.catalog.grants()?.into_iter().map(read).collect::<Result<Vec<_>, _>>()?;
+        grants.sort_by_key(|grant| (grant.created, grant.device));
+        Ok(grants)
     }
 
     /// Records `first..=last` of a chain, end to end.

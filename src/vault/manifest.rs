@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::crypt::{Access, Layer};
+use crate::crypt::{Access, DeviceClass, Layer};
 use crate::env::{Env, file_step};
 use crate::format::chain::{Chain, ChainKeys, Items, RecordFault};
 use crate::format::codec::Reader;
 use crate::format::{Body, ChainEnd, ContentItem, Device, Place, PlacementItem, Record};
 use crate::types::DeviceId;
-use crate::types::limits::CHAIN_COUNT_MAX;
-use crate::vault::catalog::{Catalog, ChainRow};
+use crate::types::limits::{CHAIN_COUNT_MAX, VERIFY_CHAIN_LEN_MAX};
+use crate::vault::catalog::{Catalog, ChainRow, Word};
 use crate::vault::log::ChainLog;
 use crate::vault::opened::OpenedRecords;
 use crate::vault::{VaultError, files};
@@ -34,6 +34,8 @@ pub struct Imported {
 pub(crate) struct Manifest {
     pub(super) folder: PathBuf,
     pub(super) keys: ChainKeys,
+    /// The verify device that this home is; `None` of a full one.
+    own_verify: Option<DeviceId>,
     pub(super) catalog: Catalog,
     pub(super) opened: OpenedRecords,
     chains: Mutex<BTreeMap<DeviceId, OpenChain>>,
@@ -53,7 +55,9 @@ impl Manifest {
     ///
     /// # Errors
     /// A record that was acknowledged once is damaged or missing.
-    pub(crate) fn open(home: &Path, keys: ChainKeys) -> Result<Self, VaultError> {
+    pub(crate) fn open(home: &Path, access: &Access) -> Result<Self, VaultError> {
+        let keys = ChainKeys::of(access);
+        let own_verify = access.verify_device().map(|(device, _)| device);
         let folder = home.join("manifest");
         files::make_private_folder(&folder)?;
         let mut logs = BTreeMap::new();
@@ -73,10 +77,11 @@ impl Manifest {
         };
         let mut chains = BTreeMap::new();
         for (device, log) in logs {
-            let (chain, len) = catch_up(device, &log, rows.get(&device), &catalog, &keys)?;
+            let (chain, len) = catch_up(device, &log, rows.get(&device), &catalog, &keys, own_verify)?;
             chains.insert(device, OpenChain { chain, log, len, failed: false });
         }
-        Ok(Self { folder, keys, catalog, opened: OpenedRecords::default(), chains: Mutex::new(chains) })
+        let (opened, chains) = (OpenedRecords::default(), Mutex::new(chains));
+        Ok(Self { folder, keys, own_verify, catalog, opened, chains })
     }
 
     /// The end of a chain; `None` if the home has no record of it.
@@ -231,12 +236,16 @@ impl Manifest {
             return Err(VaultError::NeedsReopen);
         }
         let bytes: Vec<u8> = records.iter().flat_map(|(record, _)| record.as_bytes()).copied().collect();
+        let is_verify = chain.device().is_some_and(|device| device.class == DeviceClass::Verify);
+        if is_verify && open.len + bytes.len() as u64 > VERIFY_CHAIN_LEN_MAX {
+            return Err(VaultError::ChainTooLong { device, max: VERIFY_CHAIN_LEN_MAX });
+        }
         open.failed = true;
         open.log.append(&bytes, open.len)?;
         file_step().map_err(VaultError::io("write to the catalog in", &self.folder))?;
         let mut writer = self.catalog.writer()?;
         for (record, items) in records {
-            writer.add(record, items)?;
+            writer.add(record, items, word_of(&chain, self.own_verify))?;
         }
         writer.commit()?;
         open.chain = chain;
@@ -256,6 +265,12 @@ impl Manifest {
     fn lock(&self) -> MutexGuard<'_, BTreeMap<DeviceId, OpenChain>> {
         self.chains.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What the records of a chain count for in a home.
+fn word_of(chain: &Chain, own_verify: Option<DeviceId>) -> Word {
+    let is_full = chain.device().is_some_and(|device| device.class == DeviceClass::Full);
+    if is_full || own_verify == Some(chain.id()) { Word::Believed } else { Word::Hearsay }
 }
 
 fn damaged(place: Place, offset: u64, fault: RecordFault) -> VaultError {
@@ -293,6 +308,7 @@ fn catch_up(
     row: Option<&ChainRow>,
     catalog: &Catalog,
     keys: &ChainKeys,
+    own_verify: Option<DeviceId>,
 ) -> Result<(Chain, u64), VaultError> {
     let (len, synced) = (log.len()?, log.synced_len()?);
     if len < synced {
@@ -314,7 +330,7 @@ fn catch_up(
                             chain.skip_to(row.count, row.last_hash);
                             scan = log.scan(row.len);
                         }
-                        _ => writer.add(&record, &items)?,
+                        _ => writer.add(&record, &items, word_of(&chain, own_verify))?,
                     }
                     if writer.bytes() > COMMIT_BYTES {
                         writer.commit()?;

@@ -11,6 +11,7 @@
 
 pub mod fuzz;
 
+mod capability;
 mod care;
 mod catalog;
 mod error;
@@ -33,6 +34,7 @@ mod snapshots;
 mod verify;
 
 pub use crate::format::RecordFault;
+pub use capability::{read_capability, write_capability};
 pub use care::{Blemish, Care, Moved, Round};
 pub use error::{ResolveError, VaultError};
 pub use head_file::HeadRelation;

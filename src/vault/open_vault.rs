@@ -6,7 +6,6 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::crypt::{Access, DeviceClass, VaultKeys};
 use crate::env::Env;
-use crate::format::chain::ChainKeys;
 use crate::format::{ChainEnd, ContentItem, Device, PlacementItem, RefList, Segment, Snapshot, TreePage};
 use crate::types::{DeviceId, PackId, ProviderId, SnapshotId, Tag};
 use crate::vault::lock::HomeLock;
@@ -36,7 +35,7 @@ impl Vault {
             None => home.read_or_make_device(env)?,
         };
         let settings = settings::read(&home.file("settings"), &access)?;
-        let manifest = Manifest::open(home.path(), ChainKeys::of(&access))?;
+        let manifest = Manifest::open(home.path(), &access)?;
         let state = Mutex::new(State { device, settings });
         Ok(Self { home, access, manifest, env: env.clone(), state, _lock: lock })
     }
@@ -218,6 +217,11 @@ impl Vault {
     /// Providers that ever promised this vault anything.
     pub fn providers_with_history(&self) -> Result<BTreeSet<ProviderId>, VaultError> {
         self.manifest.catalog.providers()
+    }
+
+    /// Providers that may keep something according to verify devices elsewhere. To be asked; they have no history by that.
+    pub fn providers_heard_of(&self) -> Result<BTreeSet<ProviderId>, VaultError> {
+        self.manifest.catalog.heard_providers()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

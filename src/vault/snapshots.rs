@@ -1,7 +1,7 @@
 //! Finding the snapshot that a person means.
 
 use crate::format::Snapshot;
-use crate::types::SnapshotId;
+use crate::types::{SnapshotId, Timestamp};
 use crate::vault::{ResolveError, Vault, VaultError};
 
 /// Means the latest snapshot of all, unless one has this name.
@@ -20,6 +20,30 @@ impl Vault {
             }
         }
         found
+    }
+
+    /// The id of the snapshot that `text` means. Where contents stay sealed, a snapshot has no name: then an id or its
+    /// beginning is wanted.
+    pub fn resolve_id(&self, text: &str) -> Result<SnapshotId, ResolveError> {
+        if self.access.vault_keys().is_some() {
+            return Ok(self.resolve(text)?.id);
+        }
+        let removed = self.manifest.catalog.removed()?;
+        let begins = |id: &SnapshotId| !text.is_empty() && id.to_string().starts_with(text);
+        let mut known = self.snapshots_with_needs()?.into_iter().filter(begins).collect::<Vec<_>>();
+        if let ([id], true) = (known.as_slice(), known.iter().any(|id| removed.contains(id))) {
+            return Err(ResolveError::Removed { id: *id });
+        }
+        known.retain(|id| !removed.contains(id));
+        let text = text.to_owned();
+        match known.as_slice() {
+            [] => Err(ResolveError::NotFound { text }),
+            [id] => Ok(*id),
+            _ => {
+                let describe = |id| (id, String::new(), Timestamp::default());
+                Err(ResolveError::Ambiguous { text, candidates: known.into_iter().map(describe).collect() })
+            }
+        }
     }
 
     /// The latest snapshot called `name`.
@@ -54,7 +78,6 @@ fn resolve(snapshots: Vec<Snapshot>, text: &str) -> Result<Snapshot, ResolveErro
 mod tests {
     use super::*;
     use crate::format::Refs;
-    use crate::types::Timestamp;
 
     fn snapshot(first: u8, name: &str, made_at: u64) -> Snapshot {
         let mut id = [0; 16];

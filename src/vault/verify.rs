@@ -140,8 +140,13 @@ impl Manifest {
                     report.unresolved_count += u64::from(self.catalog.pack(pack)?.is_none());
                 }
             }
-            // What is let go of may be what an unfinished put left, of which nothing else was recorded.
-            PlacementItem::Condemn(_) | PlacementItem::Release(_) | PlacementItem::Drop(_) => {}
+            // What is let go of may be what an unfinished put left, of which nothing else was recorded; and a device may
+            // be granted or revoked that nothing was heard of yet.
+            PlacementItem::Condemn(_)
+            | PlacementItem::Release(_)
+            | PlacementItem::Drop(_)
+            | PlacementItem::Grant(_)
+            | PlacementItem::Revoke(_) => {}
         }
         Ok(())
     }

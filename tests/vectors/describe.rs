@@ -45,6 +45,14 @@ pub(crate) fn placement(item: &PlacementItem) -> Value {
             "snapshots": hexes(&release.snapshots),
         }),
         PlacementItem::Drop(dropped) => json!({ "type": "Drop", "packs": hexes(&dropped.packs) }),
+        PlacementItem::Grant(grant) => json!({
+            "type": "Grant",
+            "device": grant.device,
+            "created": grant.created.0.to_string(),
+            "author": hex::encode(grant.author.0),
+            "label": grant.label,
+        }),
+        PlacementItem::Revoke(revoke) => json!({ "type": "Revoke", "device": revoke.device }),
         other => panic!("{other:?} has no description"),
     }
 }

@@ -5,6 +5,7 @@
 //! that are missing.
 
 mod audit;
+mod capability;
 mod check;
 mod describe;
 mod make;
@@ -50,6 +51,11 @@ fn keys_are_derived_as_written() {
 }
 
 #[test]
+fn capabilities_hold_what_is_written() {
+    load("capability_texts.json").iter().for_each(capability::check);
+}
+
+#[test]
 fn sealed_texts_open_and_signatures_hold() {
     load("sealing.json").iter().for_each(check::sealing);
 }
@@ -62,6 +68,7 @@ fn shards_are_coded_as_written() {
 #[test]
 fn items_mean_what_is_written() {
     load("items.json").iter().for_each(check::item);
+    load("grant_items.json").iter().for_each(check::item);
 }
 
 #[test]
@@ -81,7 +88,7 @@ fn a_decoder_in_another_language_restores_the_vault() {
 
 #[test]
 fn wrong_bytes_are_refused_with_their_reason() {
-    let vectors = load("wrong.json");
+    let vectors = [load("wrong.json"), load("wrong_capability.json")].concat();
     let mut laws: Vec<&str> = vectors.iter().map(|vector| text(vector, "law")).collect();
     laws.sort_unstable();
     laws.dedup();
@@ -110,11 +117,14 @@ fn audits_are_asked_answered_and_judged_as_written() {
 #[ignore = "writes vectors that are missing"]
 fn write_missing_vectors() {
     type Maker = fn() -> Vec<Value>;
-    let makers: [(&str, Maker); 8] = [
+    let makers: [(&str, Maker); 11] = [
         ("keys.json", make::keys),
         ("capability.json", make::capability_keys),
         ("sealing.json", make::sealing),
         ("packs.json", make::packs),
+        ("capability_texts.json", capability::make),
+        ("grant_items.json", capability::items),
+        ("wrong_capability.json", capability::make_wrong),
         ("items.json", make::items),
         ("manifest.json", make::manifest),
         ("vault.json", || vec![vault::make()]),

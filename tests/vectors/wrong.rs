@@ -35,6 +35,7 @@ pub(crate) fn read(vector: &Value) -> Result<(), String> {
             let coding: Coding = decode(&super::bytes(vector, "coding"), "a coding").unwrap();
             coding.verify(ShardIndex(0), bytes.into()).map(drop)
         }
+        "capability" => Capability::parse(str::from_utf8(&bytes).unwrap_or_default()).map(drop),
         other => panic!("{other} is not known"),
     };
     outcome.map_err(|error| name_of(&error))

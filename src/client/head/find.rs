@@ -9,8 +9,8 @@ use nostr::{Event, Filter, Kind, PublicKey as NostrKey, RelayUrl};
 
 use crate::client::error::ClientError;
 use crate::crypt::{Access, ActorKeys, CryptError, DeviceClass, PublicKey};
-use crate::format::Head;
 use crate::format::head::HEAD_EVENT_KIND;
+use crate::format::{Grant, Head};
 use crate::transport::Carrier;
 use crate::types::DeviceId;
 use crate::wire::Draft;
@@ -57,6 +57,23 @@ impl Authors {
             self.verify.insert(access.actor().head_author().public_key(), device);
         }
         self
+    }
+
+    /// The one of a verify device. A key that is none signs nothing.
+    pub(crate) fn add(&mut self, grant: &Grant) {
+        if let Ok(author) = nostr_key(grant.author) {
+            self.verify.insert(author, grant.device);
+        }
+    }
+
+    /// True if the author of this verify device is among them.
+    pub(crate) fn has(&self, grant: &Grant) -> bool {
+        self.verify.values().any(|device| *device == grant.device)
+    }
+
+    /// True if there is none of a verify device.
+    pub(crate) fn is_full_only(&self) -> bool {
+        self.verify.is_empty()
     }
 
     fn all(&self) -> impl Iterator<Item = NostrKey> + '_ {
@@ -123,6 +140,15 @@ pub(crate) fn filter(device: &DeviceId, actor: &ActorKeys) -> Filter {
 }
 
 impl Found {
+    /// Takes out what was found of verify devices.
+    pub(crate) fn take_verifiers(&mut self) -> BTreeMap<DeviceId, DeviceHeads> {
+        let devices = std::mem::take(&mut self.devices);
+        let is_verify = |heads: &DeviceHeads| heads.newest.class == DeviceClass::Verify;
+        let (verify, full) = devices.into_iter().partition(|(_, heads)| is_verify(heads));
+        self.devices = full;
+        verify
+    }
+
     fn add(&mut self, head: Head, relay: &RelayUrl) {
         let relay = relay.clone();
         match self.devices.get_mut(&head.device) {

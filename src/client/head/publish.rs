@@ -138,7 +138,7 @@ impl Client {
                 last_hash: end.hash,
                 providers: table.into_providers(),
                 relays: self.carrier.relays().iter().map(ToString::to_string).collect(),
-                others: self.other_heads(end.device),
+                others: self.other_heads(end.device)?,
                 runs: kept,
             };
             match head.sealed_len() {
@@ -173,10 +173,13 @@ impl Client {
         confirmed
     }
 
-    /// The heads of devices other than `own`, as far as they were seen.
-    fn other_heads(&self, own: DeviceId) -> Vec<OtherHead> {
-        let seen = self.vault.settings().heads_seen.into_iter().filter(|(device, _)| *device != own);
-        seen.map(|(device, counter)| OtherHead { device, counter }).take(HEAD_OTHER_COUNT_MAX).collect()
+    /// The heads of full devices other than `own`, as far as they were seen.
+    fn other_heads(&self, own: DeviceId) -> Result<Vec<OtherHead>, ClientError> {
+        let mut left_out = self.vault.uncounted_devices()?;
+        left_out.insert(own);
+        let seen = self.vault.settings().heads_seen.into_iter();
+        let seen = seen.filter(|(device, _)| !left_out.contains(device));
+        Ok(seen.map(|(device, counter)| OtherHead { device, counter }).take(HEAD_OTHER_COUNT_MAX).collect())
     }
 
     /// Seals a head of a device that `actor` acts for.

@@ -17,7 +17,7 @@ use crate::erasure::Scheme;
 use crate::format::head::RunDepth;
 use crate::format::manifest::ManifestPack;
 use crate::format::runs::RunSpan;
-use crate::format::{Head, PackRef, Run, RunIndex, codec};
+use crate::format::{FormatError, Head, PackRef, Run, RunIndex, codec};
 use crate::types::{BlobHash, PackId, ProviderId, ShardIndex, Timestamp};
 use crate::vault::Blemish;
 
@@ -91,13 +91,22 @@ async fn store(
     Ok((encoded.into_ref(positions), expires))
 }
 
-/// Brings back the records of a run of `head`.
-pub(crate) async fn read(run: &Run, head: &Head, fetcher: &Fetcher) -> Result<Bytes, ClientError> {
+/// Brings back the records of a run of `head`, at most `len_max` bytes of them.
+pub(crate) async fn read(
+    run: &Run,
+    head: &Head,
+    len_max: u64,
+    fetcher: &Fetcher,
+) -> Result<Bytes, ClientError> {
     let plain = open(&run.pack, &head.providers, fetcher).await?;
     match run.depth {
         RunDepth::Records => Ok(plain),
         RunDepth::Index => {
             let index = decode_index(&plain)?;
+            let count = index.packs.iter().map(|pack| u64::from(pack.plain_len)).sum();
+            if count > len_max {
+                return Err(FormatError::TooMany { what: "bytes of a run", count, max: len_max }.into());
+            }
             let mut records = BytesMut::new();
             for pack in &index.packs {
                 records.extend_from_slice(&open(pack, &index.providers, fetcher).await?);

@@ -192,6 +192,7 @@ impl Client {
     /// Who keeps any of it.
     pub(crate) fn keepers(&self, charge: &Charge) -> Result<BTreeSet<ProviderId>, ClientError> {
         let mut providers = self.vault.providers_with_history()?;
+        providers.extend(self.vault.providers_heard_of()?);
         providers.extend(charge.caught.heads.values().flat_map(|head| head.providers.iter().copied()));
         Ok(providers)
     }

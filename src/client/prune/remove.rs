@@ -59,6 +59,7 @@ impl Client {
         options: RemoveOptions,
         caught: &CaughtUp,
     ) -> Result<RemoveOutcome, ClientError> {
+        self.vault.keys()?;
         if caught.relays == 0 {
             return Err(ClientError::RelaysSilent);
         }
@@ -122,6 +123,10 @@ impl Client {
         devices.extend(self.vault.chain_ends().into_iter().map(|end| end.device));
         devices.extend(self.vault.settings().heads_seen.into_keys());
         devices.extend(caught.heads.values().flat_map(|head| &head.others).map(|other| other.device));
+        // Verify devices rely on nothing, and who was revoked is gone.
+        for device in &self.vault.uncounted_devices()? {
+            devices.remove(device);
+        }
         devices.insert(self.vault.device());
         if devices.len() == 1 {
             return Ok(());

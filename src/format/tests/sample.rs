@@ -69,13 +69,13 @@ impl Sample {
     }
 
     pub(super) fn placement_item(&mut self) -> PlacementItem {
-        let kind = self.0.random_range(0..7);
+        let kind = self.0.random_range(0..9);
         self.placement_item_of(kind)
     }
 
     /// One that may stand behind the beginning of a chain.
     pub(super) fn later_placement_item(&mut self) -> PlacementItem {
-        let kind = self.0.random_range(1..7);
+        let kind = self.0.random_range(1..9);
         self.placement_item_of(kind)
     }
 
@@ -112,6 +112,13 @@ impl Sample {
                 snapshots: self.ascending(SnapshotId::new),
             }),
             5 => PlacementItem::Drop(Dropped { packs: self.ascending(PackId::new) }),
+            6 => PlacementItem::Grant(Grant {
+                device: DeviceId::new(self.array()),
+                created: self.timestamp(),
+                author: PublicKey(self.array()),
+                label: self.text(),
+            }),
+            7 => PlacementItem::Revoke(Revoke { device: DeviceId::new(self.array()) }),
             _ => PlacementItem::Needs(Needs {
                 snapshot: SnapshotId::new(self.array()),
                 packs: self.some(5, |s| PackId::new(s.array())),

@@ -9,8 +9,9 @@ use crate::types::{DeviceId, PackId, ProviderId, ShardIndex, SnapshotId, Tag, Ti
 use crate::vault::VaultError;
 
 use super::tables::{
-    CHAIN_IDS, CHAINS, Catalog, ItemPlace, NEEDS, PACK_ORDER, PACKS, PROMISES, PROVIDERS, PlaceValue,
-    RECORDS, REF_LISTS, RecordPlace, SEGMENTS, SNAPSHOTS, TREE_PAGES,
+    CHAIN_IDS, CHAINS, Catalog, GRANTED, HEARD_PROVIDERS, HEARSAY, ItemPlace, NEEDS, PACK_ORDER, PACKS,
+    PROMISES, PROVIDERS, PlaceValue, RECORDS, REF_LISTS, REVOKED, RecordPlace, SEGMENTS, SNAPSHOTS,
+    TREE_PAGES,
 };
 
 impl Catalog {
@@ -77,7 +78,8 @@ impl Catalog {
         ids.collect()
     }
 
-    /// What is promised for the shards of a pack: the newest promise of each chain, of several chains the longest.
+    /// What is promised for the shards of a pack, in the order of shards and providers: the newest promise of each
+    /// chain, of several chains the longest; where there is hearsay only, until 1970.
     pub(crate) fn promises(
         &self,
         pack: &PackId,
@@ -96,12 +98,43 @@ impl Catalog {
                 _ => promises.push((shard, provider, expires)),
             }
         }
+        let heard = self.table(HEARSAY)?;
+        let range = heard.range((key, 0, &[0; 32])..=(key, u8::MAX, &[u8::MAX; 32]));
+        for row in range.map_err(VaultError::catalog)? {
+            let (key, ()) = row.map(|(key, value)| (key, value.value())).map_err(VaultError::catalog)?;
+            let (_, shard, provider) = key.value();
+            let at = (ShardIndex(shard), ProviderId::new(*provider));
+            if let Err(place) = promises.binary_search_by_key(&at, |promise| (promise.0, promise.1)) {
+                promises.insert(place, (at.0, at.1, Timestamp::default()));
+            }
+        }
         Ok(promises)
+    }
+
+    /// Places of all grants.
+    pub(crate) fn grants(&self) -> Result<Vec<ItemPlace>, VaultError> {
+        let table = self.table(GRANTED)?;
+        let rows = table.iter().map_err(VaultError::catalog)?;
+        rows.map(|row| Ok(row.map_err(VaultError::catalog)?.1.value().into())).collect()
+    }
+
+    /// Devices that do not count any more.
+    pub(crate) fn revoked(&self) -> Result<BTreeSet<DeviceId>, VaultError> {
+        let table = self.table(REVOKED)?;
+        let rows = table.iter().map_err(VaultError::catalog)?;
+        rows.map(|row| Ok(DeviceId::new(*row.map_err(VaultError::catalog)?.0.value()))).collect()
     }
 
     /// Providers that ever promised anything.
     pub(crate) fn providers(&self) -> Result<BTreeSet<ProviderId>, VaultError> {
         let table = self.table(PROVIDERS)?;
+        let rows = table.iter().map_err(VaultError::catalog)?;
+        rows.map(|row| Ok(ProviderId::new(*row.map_err(VaultError::catalog)?.0.value()))).collect()
+    }
+
+    /// Providers that verify devices elsewhere say keep something.
+    pub(crate) fn heard_providers(&self) -> Result<BTreeSet<ProviderId>, VaultError> {
+        let table = self.table(HEARD_PROVIDERS)?;
         let rows = table.iter().map_err(VaultError::catalog)?;
         rows.map(|row| Ok(ProviderId::new(*row.map_err(VaultError::catalog)?.0.value()))).collect()
     }

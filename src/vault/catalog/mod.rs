@@ -26,3 +26,4 @@ mod tables;
 mod write;
 
 pub(crate) use tables::{Catalog, ChainRow, ItemPlace};
+pub(crate) use write::Word;

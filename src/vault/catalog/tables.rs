@@ -12,7 +12,7 @@ use crate::vault::{VaultError, files};
 use super::checksum::Checksum;
 
 /// Goes up whenever a table changes: another version is rebuilt.
-const CATALOG_VERSION: u64 = 2;
+const CATALOG_VERSION: u64 = 3;
 /// Memory for the engine's pages.
 const CACHE_BYTES: usize = 16 * 1024 * 1024;
 
@@ -37,6 +37,11 @@ pub(super) const PACK_ORDER: TableDefinition<'_, PlaceValue, &[u8; 16]> =
     TableDefinition::new("packs in order");
 /// (Pack, shard, provider, chain) → the newest promise that the chain has.
 pub(super) const PROMISES: TableDefinition<'_, PromiseKey, u64> = TableDefinition::new("promises");
+/// (Pack, shard, provider) that only a verify device elsewhere has promised: a hint where to ask, and not more.
+pub(super) const HEARSAY: TableDefinition<'_, HearsayKey, ()> = TableDefinition::new("hearsay");
+/// Providers that hearsay is about; so many that they can all be asked.
+pub(super) const HEARD_PROVIDERS: TableDefinition<'_, &[u8; 32], ()> =
+    TableDefinition::new("heard providers");
 /// Providers that ever promised anything.
 pub(super) const PROVIDERS: TableDefinition<'_, &[u8; 32], ()> = TableDefinition::new("providers");
 pub(super) const SNAPSHOTS: TableDefinition<'_, &[u8; 16], PlaceValue> = TableDefinition::new("snapshots");
@@ -52,8 +57,14 @@ pub(super) const CONDEMNED: TableDefinition<'_, (u16, u64, &[u8; 16]), u64> =
 /// Packs whose blobs were deleted.
 pub(super) const DROPPED: TableDefinition<'_, &[u8; 16], ()> = TableDefinition::new("dropped");
 
+/// Verify devices that a capability was exported for.
+pub(super) const GRANTED: TableDefinition<'_, &[u8; 16], PlaceValue> = TableDefinition::new("granted");
+/// Devices that do not count any more.
+pub(super) const REVOKED: TableDefinition<'_, &[u8; 16], ()> = TableDefinition::new("revoked");
+
 pub(super) type ChainValue = (u16, u64, u64, &'static [u8; 32]);
 pub(super) type PromiseKey = (&'static [u8; 16], u8, &'static [u8; 32], u16);
+pub(super) type HearsayKey = (&'static [u8; 16], u8, &'static [u8; 32]);
 pub(super) type PlaceValue = (u16, u64, u32);
 
 /// Where an item stands: chain, record, position in the record.
@@ -196,5 +207,9 @@ fn create_tables(transaction: &redb::WriteTransaction) -> Result<(), VaultError>
     transaction.open_table(RELEASED).map_err(VaultError::catalog)?;
     transaction.open_table(CONDEMNED).map_err(VaultError::catalog)?;
     transaction.open_table(DROPPED).map_err(VaultError::catalog)?;
+    transaction.open_table(HEARSAY).map_err(VaultError::catalog)?;
+    transaction.open_table(HEARD_PROVIDERS).map_err(VaultError::catalog)?;
+    transaction.open_table(GRANTED).map_err(VaultError::catalog)?;
+    transaction.open_table(REVOKED).map_err(VaultError::catalog)?;
     Ok(())
 }

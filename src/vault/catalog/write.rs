@@ -2,21 +2,31 @@
 
 use std::sync::atomic::Ordering;
 
-use redb::{Durability, ReadableTable, WriteTransaction};
+use redb::{Durability, ReadableTable, ReadableTableMetadata, WriteTransaction};
 
 use crate::format::chain::Items;
 use crate::format::{ContentItem, PlacementItem, Record};
 use crate::types::DeviceId;
-use crate::types::limits::CHAIN_COUNT_MAX;
+use crate::types::limits::{CHAIN_COUNT_MAX, PROVIDER_COUNT_MAX};
 use crate::vault::VaultError;
 
 use super::tables::{
-    CHAIN_IDS, CHAINS, CONDEMNED, Catalog, DROPPED, NEEDS, PACK_ORDER, PACKS, PROMISES, PROVIDERS, RECORDS,
-    REF_LISTS, RELEASED, REMOVED, SEGMENTS, SNAPSHOTS, TREE_PAGES,
+    CHAIN_IDS, CHAINS, CONDEMNED, Catalog, DROPPED, GRANTED, HEARD_PROVIDERS, HEARSAY, NEEDS, PACK_ORDER,
+    PACKS, PROMISES, PROVIDERS, RECORDS, REF_LISTS, RELEASED, REMOVED, REVOKED, SEGMENTS, SNAPSHOTS,
+    TREE_PAGES,
 };
 
 /// Bytes of records after which the catalog is synced: a crash makes it read so many again, and a little more.
 const UNSYNCED_BYTES_MAX: u64 = 8 * 1024 * 1024;
+
+/// What the records of a chain count for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Word {
+    /// They are this home's own, or a full device's.
+    Believed,
+    /// They are of a verify device elsewhere: its promises say where to ask.
+    Hearsay,
+}
 
 /// One commit to the catalog. Dropped without [`CatalogWriter::commit`], nothing of it happens.
 pub(crate) struct CatalogWriter<'a> {
@@ -34,12 +44,15 @@ impl Catalog {
 }
 
 impl CatalogWriter<'_> {
-    /// Brings in `record`, which opens to `items` and is the next one of its chain.
-    pub(crate) fn add(&mut self, record: &Record, items: &Items) -> Result<(), VaultError> {
+    /// Brings in `record`, which opens to `items` and is the next one of a chain that counts as `word`.
+    pub(crate) fn add(&mut self, record: &Record, items: &Items, word: Word) -> Result<(), VaultError> {
         let chain = self.add_record(record)?;
         let sequence = record.place().sequence;
         match items {
-            Items::Placement(items) => self.add_placement(items, chain, sequence),
+            Items::Placement(items) => match word {
+                Word::Believed => self.add_placement(items, chain, sequence),
+                Word::Hearsay => self.add_hearsay(items),
+            },
             Items::Content(items) => self.add_content(items, chain, sequence),
             Items::Sealed => Ok(()),
         }
@@ -132,7 +145,35 @@ impl CatalogWriter<'_> {
                 PlacementItem::Condemn(_) | PlacementItem::Release(_) | PlacementItem::Drop(_) => {
                     self.add_removal(item, chain, sequence)?;
                 }
+                PlacementItem::Grant(grant) => {
+                    let mut granted = write.open_table(GRANTED).map_err(VaultError::catalog)?;
+                    let key = grant.device.as_bytes();
+                    if granted.get(key).map_err(VaultError::catalog)?.is_none() {
+                        granted.insert(key, (chain, sequence, number)).map_err(VaultError::catalog)?;
+                    }
+                }
+                PlacementItem::Revoke(revoke) => {
+                    let mut revoked = write.open_table(REVOKED).map_err(VaultError::catalog)?;
+                    revoked.insert(revoke.device.as_bytes(), ()).map_err(VaultError::catalog)?;
+                }
                 PlacementItem::Device(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Remembers where shards may be, and nothing else that is said.
+    fn add_hearsay(&self, items: &[PlacementItem]) -> Result<(), VaultError> {
+        let mut heard = self.transaction.open_table(HEARSAY).map_err(VaultError::catalog)?;
+        let mut providers = self.transaction.open_table(HEARD_PROVIDERS).map_err(VaultError::catalog)?;
+        for item in items {
+            let PlacementItem::Promises(promises) = item else { continue };
+            if providers.len().map_err(VaultError::catalog)? < PROVIDER_COUNT_MAX as u64 {
+                providers.insert(promises.provider.as_bytes(), ()).map_err(VaultError::catalog)?;
+            }
+            for promise in &promises.promises {
+                let key = (promise.pack.as_bytes(), promise.shard.0, promises.provider.as_bytes());
+                heard.insert(key, ()).map_err(VaultError::catalog)?;
             }
         }
         Ok(())
