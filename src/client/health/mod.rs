@@ -11,6 +11,7 @@
 //! | `durability` | how likely it is to last (pure) |
 //! | `check` | a check from end to end |
 //! | `renew` | promises extended before they lapse |
+//! | `mend` | one pack back to full health |
 //! | `repair` | packs back to full health |
 //! | `manifests` | the manifest's own packs back to full health |
 
@@ -19,6 +20,7 @@ mod deep;
 pub mod durability;
 mod kept;
 mod manifests;
+mod mend;
 mod renew;
 mod repair;
 mod state;
