@@ -11,10 +11,13 @@ use futures_util::future::join_all;
 use crate::client::base::Client;
 use crate::client::error::ClientError;
 use crate::client::exchange::Exchange;
+use crate::client::health::{Examined, Found, KeptPack, Mended, Mender, RepairLimits, Verdict};
 use crate::client::roster::Roster;
+use crate::client::upload::Uploader;
 use crate::erasure::Scheme;
 use crate::format::{Promise, Promises};
 use crate::types::{BlobHash, PackId, ProviderId, ShardIndex, Timestamp};
+use crate::vault::Blemish;
 
 /// How long a shard must be promised, unless `--accept-short` is given.
 pub(crate) const KEEP_FOR: Duration = Duration::from_secs(30 * 86_400);
@@ -55,10 +58,22 @@ pub(crate) struct Promised {
     pub(crate) len: u32,
 }
 
+/// What a question about a pack came to.
+enum Judgement {
+    /// It is as good as one stored now.
+    Good,
+    /// It is not, and what is left of it is enough to make it so.
+    Weak(Box<Examined>),
+    /// It cannot be used.
+    Bad,
+}
+
 /// Asks about packs, each once in a run.
 pub(crate) struct Confirmer {
     standard: Standard,
-    verdicts: BTreeMap<PackId, bool>,
+    verdicts: BTreeMap<PackId, Judgement>,
+    /// Mends packs that lack a shard, where there is one: cheaper than to store everything in them anew.
+    mends_with: Option<Uploader>,
     /// Packs that are condemned or deleted, once they were looked up.
     unusable: Option<BTreeSet<PackId>>,
     /// Nothing is there, whatever anybody says: all is stored anew.
@@ -72,7 +87,13 @@ pub(crate) struct Confirmer {
 impl Confirmer {
     pub(crate) fn new(standard: Standard, together: BTreeSet<PackId>) -> Self {
         let (verdicts, heard) = Default::default();
-        Self { standard, verdicts, unusable: None, trusts_nothing: false, together, heard }
+        let (mends_with, unusable, trusts_nothing) = (None, None, false);
+        Self { standard, verdicts, mends_with, unusable, trusts_nothing, together, heard }
+    }
+
+    /// The same, and packs that lack a shard are mended.
+    pub(crate) fn mending_with(self, uploader: Uploader) -> Self {
+        Self { mends_with: Some(uploader), ..self }
     }
 
     /// One to which nothing is there, so that everything is stored anew.
@@ -98,7 +119,34 @@ impl Confirmer {
             asked.retain(|pack| !self.verdicts.contains_key(pack));
             self.ask(&asked, client, roster).await?;
         }
-        Ok(packs.iter().all(|pack| self.verdicts.get(pack) == Some(&true)))
+        if self.mends_with.is_some() {
+            self.mend(packs, client, roster).await?;
+        }
+        Ok(packs.iter().all(|pack| matches!(self.verdicts.get(pack), Some(Judgement::Good))))
+    }
+
+    /// Mends those of `packs` that lack a shard. Which ones came to full health is known from then on.
+    async fn mend(&mut self, packs: &[PackId], client: &Client, roster: &Roster) -> Result<(), ClientError> {
+        let Some(uploader) = &self.mends_with else { return Ok(()) };
+        let mut weak = Vec::new();
+        for pack in packs {
+            let Some(Judgement::Weak(_)) = self.verdicts.get(pack) else { continue };
+            if let Some(Judgement::Weak(one)) = self.verdicts.insert(*pack, Judgement::Bad) {
+                let standing = one.standing();
+                weak.push((*one, standing));
+            }
+        }
+        if weak.is_empty() {
+            return Ok(());
+        }
+        let mender = Mender::new(client, roster, uploader);
+        let verdicts = &mut self.verdicts;
+        let tell = |mended: &Mended| {
+            if mended.left == 0 {
+                verdicts.insert(mended.pack, Judgement::Good);
+            }
+        };
+        mender.mend_all(weak, &mut RepairLimits::NONE.clone(), tell).await
     }
 
     /// Promises heard since the last call, to be recorded.
@@ -112,24 +160,25 @@ impl Confirmer {
         client: &Client,
         roster: &Roster,
     ) -> Result<(), ClientError> {
-        let mut schemes = BTreeMap::new();
+        let mut examined: BTreeMap<PackId, Examined> = BTreeMap::new();
         let mut promised: BTreeMap<ProviderId, Vec<(PackId, Promised)>> = BTreeMap::new();
-        let mut recorded = BTreeMap::new();
         let unusable = match self.unusable.take() {
             Some(unusable) => unusable,
             None => client.vault.unusable_packs()?,
         };
+        let blemishes = client.vault.blemishes()?;
         for id in packs.difference(&unusable) {
-            let Some(entry) = client.vault.pack(id)? else { continue };
-            let coding = &entry.pack.coding;
-            schemes.insert(*id, coding.scheme);
-            for (shard, provider, expires) in &entry.promises {
-                recorded.insert((*id, *shard, *provider), *expires);
-                let Some(name) = coding.shards.get(shard.as_usize()) else { continue };
-                let len = coding.shard_len();
-                let shard = Promised { shard: *shard, provider: *provider, hash: name.hash, len };
-                promised.entry(*provider).or_default().push((*id, shard));
+            let Some(pack) = KeptPack::of_files(id, &client.vault)? else { continue };
+            let one = Examined::unknown(pack);
+            for sight in &one.sights {
+                let (shard, provider) = (sight.shard, sight.provider);
+                let spoilt = Blemish { pack: *id, shard, provider, is_corrupt: true };
+                if let Some(hash) = one.hash(sight).filter(|_| !blemishes.contains(&spoilt)) {
+                    let shard = Promised { shard, provider, hash, len: one.pack.coding.shard_len() };
+                    promised.entry(provider).or_default().push((*id, shard));
+                }
             }
+            examined.insert(*id, one);
         }
         promised.retain(|provider, _| roster.can_use(provider));
         let standard = self.standard;
@@ -138,30 +187,61 @@ impl Confirmer {
             let found = still_there(&client.exchange, provider, &blobs, &standard).await;
             (provider, shards, found)
         });
-        let mut holders: BTreeMap<PackId, BTreeMap<ProviderId, ShardIndex>> = BTreeMap::new();
         for (provider, shards, found) in join_all(asked).await {
             let mut heard = Vec::new();
             for ((pack, shard), expires) in shards.iter().zip(found) {
-                let Some(expires) = expires else { continue };
-                // What is recorded already need not be said again: of two promises the later one counts.
-                if recorded.get(&(*pack, shard.shard, provider)).is_none_or(|known| expires > *known) {
-                    heard.push(Promise { pack: *pack, shard: shard.shard, expires });
-                }
-                if expires >= self.standard.keep_until {
-                    holders.entry(*pack).or_default().insert(provider, shard.shard);
-                }
+                let Some(one) = examined.get_mut(pack) else { continue };
+                heard.extend(one.hear(shard.shard, provider, expires, standard.keep_until));
             }
             if !heard.is_empty() {
                 self.heard.push(Promises { provider, promises: heard });
             }
         }
         for id in packs {
-            let distinct = holders.get(id).map_or(0, |held| held.values().collect::<BTreeSet<_>>().len());
-            let good = schemes.get(id).is_some_and(|scheme| self.standard.is_met(*scheme, distinct));
-            self.verdicts.insert(*id, good);
+            let judgement = examined.remove(id).map_or(Judgement::Bad, |one| self.judge(one));
+            self.verdicts.insert(*id, judgement);
         }
         self.unusable = Some(unusable);
         Ok(())
+    }
+
+    fn judge(&self, one: Examined) -> Judgement {
+        let (scheme, standing) = (one.pack.coding.scheme, one.standing());
+        if self.standard.is_met(scheme, standing.placed.len()) {
+            Judgement::Good
+        } else if self.standard.is_met(scheme, scheme.total().into()) && standing.verdict == Verdict::Degraded
+        {
+            Judgement::Weak(Box::new(one))
+        } else {
+            Judgement::Bad
+        }
+    }
+}
+
+impl Examined {
+    /// Takes in until when a provider promises a shard now. What is to be recorded of that: of two promises the later one
+    /// counts, and what is recorded already need not be said again.
+    fn hear(
+        &mut self,
+        shard: ShardIndex,
+        provider: ProviderId,
+        expires: Option<Timestamp>,
+        keep_until: Timestamp,
+    ) -> Option<Promise> {
+        let (recorded, sight) = self
+            .pack
+            .promised
+            .iter()
+            .zip(&mut self.sights)
+            .find(|(_, sight)| (sight.shard, sight.provider) == (shard, provider))?;
+        sight.found = match expires {
+            Some(expires) if expires >= keep_until => Found::Good { expires },
+            // It is there, but not for long enough.
+            Some(_) => Found::Unknown,
+            None => Found::Missing,
+        };
+        let pack = self.pack.id;
+        expires.filter(|expires| *expires > recorded.expires).map(|expires| Promise { pack, shard, expires })
     }
 }
 

@@ -203,3 +203,17 @@ async fn a_budget_is_kept() {
     }
     is_healthy(&world).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_put_mends_what_it_builds_on_instead_of_storing_all_of_it_anew() {
+    let mut world = VaultNet::start_with(4).await;
+    world.put("a", "files", &[(1, 2_000_000)]).await;
+    let full = world.bytes();
+    let packs = world.client("a").await.vault.needed_packs().unwrap();
+    let holder = world.holder("a").await;
+    world.net.wipe(holder).unwrap();
+    world.put("a", "files", &[(1, 2_000_000)]).await;
+    assert_eq!(world.client("a").await.vault.needed_packs().unwrap(), packs, "the same packs");
+    assert!(world.bytes() < full + 200_000, "{} after {full}", world.bytes());
+    is_healthy(&world).await;
+}

@@ -1,6 +1,6 @@
 //! One pack back to full health: any `need` of its shards are read, the missing ones made again and stored.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -12,7 +12,7 @@ use crate::client::error::{ClientError, Failure};
 use crate::client::get::fetch::{Fetcher, Holder};
 use crate::client::health::kept::KeptPack;
 use crate::client::health::repair::RepairLimits;
-use crate::client::health::state::{Found, Standing, Verdict};
+use crate::client::health::state::{Found, Sight, Standing, Verdict};
 use crate::client::health::survey::Examined;
 use crate::client::roster::Roster;
 use crate::client::upload::{Kept, Uploader};
@@ -155,26 +155,31 @@ impl<'a> Mender<'a> {
     /// answers, rather to another one. Never two shards of a pack to one provider.
     fn targets(&self, one: &Examined, standing: &Standing) -> Vec<(ShardIndex, ProviderId)> {
         let mut taken: BTreeSet<_> = standing.placed.values().copied().collect();
-        let mut targets = Vec::new();
-        for shard in standing.absent(one.pack.coding.scheme) {
-            let promised = |found: Found, taken: &BTreeSet<ProviderId>| {
-                let mut those = one.sights.iter().filter(|sight| {
-                    sight.shard == shard
-                        && sight.found == found
-                        && self.roster.can_use(&sight.provider)
-                        && !taken.contains(&sight.provider)
-                });
-                those.next().map(|sight| sight.provider)
-            };
-            let target = promised(Found::Missing, &taken)
-                .or_else(|| self.uploader.spare(&taken))
-                .or_else(|| promised(Found::Corrupt, &taken));
-            if let Some(provider) = target {
+        let mut targets = BTreeMap::new();
+        let absent = standing.absent(one.pack.coding.scheme);
+        let promised = |shard: ShardIndex, found: Found, taken: &BTreeSet<ProviderId>| {
+            let is_it = |sight: &&Sight| sight.shard == shard && sight.found == found;
+            let mut those = one.sights.iter().filter(is_it).map(|sight| sight.provider);
+            those.find(|provider| self.roster.can_use(provider) && !taken.contains(provider))
+        };
+        // First who gets back what it lost: nobody else's shard must take that place.
+        for shard in &absent {
+            if let Some(provider) = promised(*shard, Found::Missing, &taken) {
                 taken.insert(provider);
-                targets.push((shard, provider));
+                targets.insert(*shard, provider);
             }
         }
-        targets
+        for shard in absent {
+            if targets.contains_key(&shard) {
+                continue;
+            }
+            let other = self.uploader.spare(&taken).or_else(|| promised(shard, Found::Corrupt, &taken));
+            if let Some(provider) = other {
+                taken.insert(provider);
+                targets.insert(shard, provider);
+            }
+        }
+        targets.into_iter().collect()
     }
 
     fn record(&self, mended: &Mended) -> Result<(), ClientError> {

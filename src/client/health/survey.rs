@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 
 use crate::client::base::Client;
 use crate::client::error::Failure;
-use crate::client::health::kept::KeptPack;
+use crate::client::health::kept::{KeptPack, PromisedShard};
 use crate::client::health::state::{Found, Sight, Standing};
 use crate::client::roster::Roster;
 use crate::types::{BlobHash, PackId, ProviderId, ShardIndex};
@@ -21,6 +21,16 @@ pub(crate) struct Examined {
 }
 
 impl Examined {
+    /// A pack of which nothing was found yet.
+    pub(crate) fn unknown(pack: KeptPack) -> Self {
+        let sight = |promised: &PromisedShard| {
+            let PromisedShard { shard, provider, .. } = *promised;
+            Sight { shard, provider, found: Found::Unknown }
+        };
+        let sights = pack.promised.iter().map(sight).collect();
+        Self { pack, sights }
+    }
+
     /// How the pack stands.
     pub(crate) fn standing(&self) -> Standing {
         Standing::of(self.pack.coding.scheme, &self.sights)
@@ -92,7 +102,7 @@ impl Client {
         roster: &Roster,
         failures: &mut Vec<Failure>,
     ) -> Vec<Examined> {
-        let mut examined: Vec<_> = packs.into_iter().map(unknown).collect();
+        let mut examined: Vec<_> = packs.into_iter().map(Examined::unknown).collect();
         let mut asked: BTreeMap<ProviderId, Vec<(Spot, BlobHash)>> = BTreeMap::new();
         for (index, one) in examined.iter().enumerate() {
             for (place, sight) in one.sights.iter().enumerate() {
@@ -138,14 +148,4 @@ impl Client {
         }
         examined
     }
-}
-
-fn unknown(pack: KeptPack) -> Examined {
-    let sight = |promised: &crate::client::health::kept::PromisedShard| Sight {
-        shard: promised.shard,
-        provider: promised.provider,
-        found: Found::Unknown,
-    };
-    let sights = pack.promised.iter().map(sight).collect();
-    Examined { pack, sights }
 }

@@ -161,7 +161,7 @@ impl Client {
         self.publish_what_was_left(&caught, &uploader, &roster, &standard).await?;
         let Origin { name, paths, before } = origin;
         let together = before.as_ref().map(|before| self.vault.needs(&before.id)).transpose()?;
-        let confirmer = Confirmer::new(standard, together.unwrap_or_default());
+        let confirmer = Confirmer::new(standard, together.unwrap_or_default()).mending_with(uploader.clone());
         let store = SegmentStore::new(options.scheme, uploader.clone(), confirmer);
         let gather = Gather::new(store, Before::new(before.as_ref(), &self.vault), &roster, self)?;
         let Gathered { stored, root, mut items, update, counts, troubles } =
