@@ -112,6 +112,14 @@ pub const NEED_COUNT_MAX: usize = 32_768;
 pub const CONDEMNED_SNAPSHOT_COUNT_MAX: usize = 16_384;
 /// How long the blobs of a condemned pack, and blobs that nothing names, stay at their providers (invariant I12).
 pub const CONDEMNED_GRACE: Duration = Duration::from_secs(7 * 86_400);
+/// How long packs that a put has stored for a snapshot that it did not come to make wait for the put that goes on.
+pub const UNFINISHED_KEEP: Duration = Duration::from_secs(3 * 86_400);
+/// Blobs that a home knows to have sent and not recorded.
+pub const UNFINISHED_COUNT_MAX: usize = 16_384;
+/// Bytes of the journal of what is sent.
+pub const UNFINISHED_LEN_MAX: u64 = 16 * 1024 * 1024;
+/// After so long what was sent and not recorded is left to the search for orphans.
+pub const UNFINISHED_AGE_MAX: Duration = Duration::from_secs(60 * 86_400);
 /// How long a head, and the manifest packs that it names, stay after a newer one took its place.
 pub const SUPERSEDED_HEAD_KEEP: Duration = Duration::from_secs(30 * 86_400);
 /// Pieces that a sealed segment lies in (docs/format.md, "Segment").

@@ -5,24 +5,26 @@ use std::sync::{Arc, OnceLock};
 use crate::crypt::{DeviceClass, VaultKeys, VaultSecret};
 use crate::env::{Env, ManualClock};
 use crate::format::chain::{Chain, ChainKeys};
-use crate::format::codec::Reader;
+use crate::format::codec::{Encoding, Reader, decode, encode};
 use crate::format::{Body, Device, Place, PlacementItem, Promises, Record};
 use crate::types::{DeviceId, ProviderId, Timestamp};
 use crate::vault::capability::parse_capability;
 use crate::vault::log::ChainLog;
-use crate::vault::{care, key_file, parse_secret, settings};
+use crate::vault::unfinished::{Header, WHAT, frames};
+use crate::vault::{Sent, care, key_file, parse_secret, settings};
 
 /// The body of a target.
 pub type Target = fn(&[u8]);
 
 /// Every target of this layer: its name in `fuzz/fuzz_targets`, and its body.
-pub const TARGETS: [(&str, Target); 6] = [
+pub const TARGETS: [(&str, Target); 7] = [
     ("vault_settings", settings),
     ("vault_care", care),
     ("vault_key", key),
     ("vault_capability", capability),
     ("vault_chain", chain),
     ("vault_log", log),
+    ("vault_unfinished", unfinished),
 ];
 
 const DEVICE: DeviceId = DeviceId::new([9; 16]);
@@ -100,6 +102,24 @@ pub fn log(bytes: &[u8]) {
         assert_eq!(scan.offset(), read.len() as u64);
     }
     assert!(bytes.starts_with(&read));
+}
+
+/// The journal of what is sent: its frames are parts of it, and what opens in them has one encoding.
+pub fn unfinished(bytes: &[u8]) {
+    fn has_one_encoding<T: Encoding>(bytes: &[u8]) {
+        if let Ok(value) = decode::<T>(bytes, WHAT) {
+            assert_eq!(encode(&value).expect("what was read can be written"), bytes);
+        }
+    }
+    let mut framed = Vec::new();
+    for frame in frames(bytes) {
+        framed.extend_from_slice(&u16::try_from(frame.len()).expect("as its length says").to_le_bytes());
+        framed.extend_from_slice(frame);
+        has_one_encoding::<Sent>(frame);
+        has_one_encoding::<Header>(frame);
+    }
+    assert!(bytes.starts_with(&framed));
+    has_one_encoding::<Sent>(bytes);
 }
 
 /// A chain of four records of one device, and what opens it.

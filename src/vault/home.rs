@@ -23,6 +23,8 @@ const DEVICE_FILE_LEN_MAX: u64 = 64;
 /// | `head` | the head that this device published last | yes |
 /// | `care` | shards to be healed, absent providers, the last round of `watch` | yes |
 /// | `nameless` | blobs that providers keep and nothing names, and since when that is known | yes |
+/// | `unneeded` | packs that no snapshot needs, and since when that is known | yes |
+/// | `unfinished` | what was sent to providers and may not be recorded | yes |
 /// | `manifest/` | for each device its records, and how many bytes of them are safe | yes |
 /// | `seen` | how files stood when they were put last | no secret |
 /// | `capability-…/` | home of a capability that was used here: as this one, without `key` and `device` | |

@@ -31,6 +31,7 @@ mod provider_record;
 mod seen;
 mod settings;
 mod snapshots;
+mod unfinished;
 mod verify;
 
 pub use crate::format::RecordFault;
@@ -46,6 +47,7 @@ pub use open_vault::Vault;
 pub use provider_record::{Deed, ProviderRecord};
 pub use seen::{SeenContent, SeenFile, SeenFiles, SeenUpdate};
 pub use settings::{KnownProvider, Settings};
+pub use unfinished::{Part, Sent, Unfinished};
 pub use verify::{ChainReport, ItemCounts, VerifyReport};
 
 #[cfg(test)]

@@ -1,77 +1,99 @@
-//! Blobs that providers keep and nothing names, and since when this home knows that: they are deleted only after a
-//! while (invariant I12). Sealed, because it says what the vault has stored.
+//! What nothing needs or names, and since when this home knows that: it goes only after a while (invariant I12). Blobs that
+//! providers keep and nothing names; packs that are recorded and no snapshot needs. Sealed, because it says what the vault
+//! has stored.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
 use crate::crypt::{Aad, Layer, SealedKind, open_salted, seal_salted};
 use crate::format::FormatError;
 use crate::format::codec::{Reader, Writer};
 use crate::types::limits::LISTED_COUNT_MAX;
-use crate::types::{BlobHash, DeviceId, Timestamp};
+use crate::types::{BlobHash, DeviceId, PackId, Timestamp};
 use crate::vault::{Vault, VaultError, files};
 
-const FILE_NAME: &str = "nameless";
+const NAMELESS: &str = "nameless";
+const UNNEEDED: &str = "unneeded";
 const VERSION: u8 = 1;
-/// Bytes of one blob's line.
-const LINE_LEN: usize = BlobHash::LEN + 8;
+/// Bytes of the longest line.
+const LINE_LEN_MAX: usize = BlobHash::LEN + 8;
 
 impl Vault {
     /// Blobs that nothing names, and when that was seen first. None if the file is damaged: then all wait anew.
     pub fn nameless_blobs(&self) -> Result<BTreeMap<BlobHash, Timestamp>, VaultError> {
-        let len_max = (LINE_LEN * LISTED_COUNT_MAX) as u64;
-        let Some(sealed) = files::read_small(&self.nameless_path(), len_max)? else {
-            return Ok(BTreeMap::new());
-        };
-        let plain = open_salted(&sealed, &self.nameless_aad(), &self.access.actor().local_key());
-        Ok(plain.ok().and_then(|plain| parse(&plain).ok()).unwrap_or_default())
+        self.read_since(NAMELESS, BlobHash::new)
     }
 
     /// Remembers them, in the place of those before.
     pub fn set_nameless_blobs(&self, blobs: &BTreeMap<BlobHash, Timestamp>) -> Result<(), VaultError> {
-        if blobs.is_empty() && !self.nameless_path().exists() {
+        self.write_since(NAMELESS, blobs.iter().map(|(hash, since)| (&hash.as_bytes()[..], *since)))
+    }
+
+    /// Packs that no snapshot needs and nobody has condemned, and when that was seen first. None if the file is damaged:
+    /// then all wait anew.
+    pub fn unneeded_packs(&self) -> Result<BTreeMap<PackId, Timestamp>, VaultError> {
+        self.read_since(UNNEEDED, PackId::new)
+    }
+
+    /// Remembers them, in the place of those before.
+    pub fn set_unneeded_packs(&self, packs: &BTreeMap<PackId, Timestamp>) -> Result<(), VaultError> {
+        self.write_since(UNNEEDED, packs.iter().map(|(pack, since)| (&pack.as_bytes()[..], *since)))
+    }
+
+    fn read_since<T: Ord, const LEN: usize>(
+        &self,
+        name: &'static str,
+        id: impl Fn([u8; LEN]) -> T,
+    ) -> Result<BTreeMap<T, Timestamp>, VaultError> {
+        let len_max = (LINE_LEN_MAX * LISTED_COUNT_MAX) as u64;
+        let Some(sealed) = files::read_small(&self.home.file(name), len_max)? else {
+            return Ok(BTreeMap::new());
+        };
+        let plain = open_salted(&sealed, &self.since_aad(name), &self.access.actor().local_key());
+        Ok(plain.ok().and_then(|plain| parse(&plain, id).ok()).unwrap_or_default())
+    }
+
+    fn write_since<'a>(
+        &self,
+        name: &'static str,
+        lines: impl Iterator<Item = (&'a [u8], Timestamp)>,
+    ) -> Result<(), VaultError> {
+        let path = self.home.file(name);
+        let mut lines = lines.peekable();
+        if lines.peek().is_none() && !path.exists() {
             return Ok(());
         }
         let mut out = Writer::new();
         out.u8(VERSION);
         // What has no room is new to the next prune.
-        for (hash, since) in blobs.iter().take(LISTED_COUNT_MAX - 3) {
-            out.raw(hash.as_bytes());
+        for (id, since) in lines.take(LISTED_COUNT_MAX - 3) {
+            out.raw(id);
             out.u64(since.0);
         }
-        let sealed = seal_salted(
-            out.as_bytes(),
-            &self.nameless_aad(),
-            &self.access.actor().local_key(),
-            &mut self.env.rng(),
-        );
-        files::write_atomically(&self.nameless_path(), &sealed)
+        let key = self.access.actor().local_key();
+        let sealed = seal_salted(out.as_bytes(), &self.since_aad(name), &key, &mut self.env.rng());
+        files::write_atomically(&path, &sealed)
     }
 
-    fn nameless_path(&self) -> PathBuf {
-        self.home.file(FILE_NAME)
-    }
-
-    fn nameless_aad(&self) -> Aad<'static> {
+    fn since_aad(&self, name: &'static str) -> Aad<'static> {
         Aad {
             kind: SealedKind::Local,
             vault: self.access.vault_id(),
             device: DeviceId::new([0; 16]),
             layer: Layer::None,
-            extra: FILE_NAME.as_bytes(),
+            extra: name.as_bytes(),
         }
     }
 }
 
-fn parse(plain: &[u8]) -> Result<BTreeMap<BlobHash, Timestamp>, FormatError> {
-    let mut input = Reader::new(plain, "the nameless blobs");
-    let found = input.u8()?;
-    if found != VERSION {
-        return Err(FormatError::UnknownType { what: "a file of nameless blobs", found });
-    }
-    let mut blobs = BTreeMap::new();
+fn parse<T: Ord, const LEN: usize>(
+    plain: &[u8],
+    id: impl Fn([u8; LEN]) -> T,
+) -> Result<BTreeMap<T, Timestamp>, FormatError> {
+    let mut input = Reader::new(plain, "what nothing needs");
+    input.version(VERSION, "what nothing needs")?;
+    let mut lines = BTreeMap::new();
     while input.remaining() > 0 {
-        blobs.insert(BlobHash::new(input.array()?), Timestamp(input.u64()?));
+        lines.insert(id(input.array()?), Timestamp(input.u64()?));
     }
-    Ok(blobs)
+    Ok(lines)
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use crate::crypt::{Access, DeviceClass, VaultKeys};
 use crate::env::Env;
@@ -10,7 +10,9 @@ use crate::format::{ChainEnd, ContentItem, Device, PlacementItem, RefList, Segme
 use crate::types::{DeviceId, PackId, ProviderId, SnapshotId, Tag};
 use crate::vault::lock::HomeLock;
 use crate::vault::manifest::Manifest;
-use crate::vault::{Home, Imported, PackEntry, SeenFiles, SeenUpdate, Settings, VaultError, settings};
+use crate::vault::{
+    Home, Imported, PackEntry, SeenFiles, SeenUpdate, Settings, Unfinished, VaultError, settings,
+};
 
 /// A vault that this process has open. All methods may be called from several threads; those that write block on the
 /// disk.
@@ -19,6 +21,7 @@ pub struct Vault {
     pub(super) access: Access,
     pub(super) manifest: Manifest,
     pub(super) env: Env,
+    pub(super) unfinished: OnceLock<Arc<Unfinished>>,
     state: Mutex<State>,
     _lock: HomeLock,
 }
@@ -37,7 +40,7 @@ impl Vault {
         let settings = settings::read(&home.file("settings"), &access)?;
         let manifest = Manifest::open(home.path(), &access)?;
         let state = Mutex::new(State { device, settings });
-        Ok(Self { home, access, manifest, env: env.clone(), state, _lock: lock })
+        Ok(Self { home, access, manifest, env: env.clone(), unfinished: OnceLock::new(), state, _lock: lock })
     }
 
     /// What this home can do in the vault: all that the placement layer needs.

@@ -8,6 +8,7 @@ mod import;
 mod law;
 mod removal;
 mod tamper;
+mod unfinished;
 
 use std::fmt::Write as _;
 use std::fs;
