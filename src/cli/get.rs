@@ -59,6 +59,7 @@ pub enum When {
 struct Report {
     files: u64,
     bytes: u64,
+    resumed: u64,
     unchanged: u64,
     kept: u64,
     verified: bool,
@@ -162,6 +163,7 @@ fn report(outcome: &GetOutcome, is_comparison: bool, out: &Output) {
     out.json(&Report {
         files: outcome.files,
         bytes: outcome.bytes,
+        resumed: outcome.resumed,
         unchanged: outcome.unchanged,
         kept: outcome.kept,
         verified: outcome.lost.is_empty(),
@@ -172,6 +174,12 @@ fn report(outcome: &GetOutcome, is_comparison: bool, out: &Output) {
     let (files, bytes) = (count(outcome.files, "file"), ByteSize::b(outcome.bytes));
     let done = if is_comparison { "fetched and compared, nothing written" } else { "restored" };
     out.say(format_args!("{files}, {bytes} {done}; each agrees with its recorded SHA-256"));
+    if outcome.resumed > 0 {
+        out.say(format_args!(
+            "{} of them had been fetched before, by a get that did not come to its end",
+            ByteSize::b(outcome.resumed)
+        ));
+    }
     say_left(outcome.unchanged, outcome.kept, out);
     for failure in &outcome.failures {
         let pack = failure.pack.map_or_else(String::new, |pack| format!(", pack {}", pack.short()));

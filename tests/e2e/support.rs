@@ -207,11 +207,17 @@ pub fn files(folder: &Path) -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
     let mut found = Vec::new();
     for entry in entries {
-        let path = entry.expect("an entry can be read").path();
+        let Ok(entry) = entry else { continue };
+        let path = entry.path();
         if path.is_dir() { found.extend(files(&path)) } else { found.push(path) }
     }
     found.sort();
     found
+}
+
+/// Bytes of all files below `folder`. One may be renamed while it is looked at.
+pub fn len_below(folder: &Path) -> u64 {
+    files(folder).iter().filter_map(|file| Some(file.metadata().ok()?.len())).sum()
 }
 
 /// Bytes that do not compress (xorshift64*).

@@ -1,10 +1,10 @@
 //! A file's bytes on their way: hashed, counted, and compared with what was recorded (invariant I1).
 
-use std::io::{self, Seek, SeekFrom, Write};
+use std::io::{self, Write};
 use std::path::Path;
 
 use sha2::{Digest, Sha256};
-use tempfile::NamedTempFile;
+use tokio::task::yield_now;
 
 use crate::client::error::ClientError;
 use crate::client::get::layout::{Source, Span};
@@ -14,17 +14,16 @@ use crate::format::File;
 /// Zeros of holes, as many as are hashed at a time.
 static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
 
+/// Zeros that are hashed in one turn.
+const TURN_LEN: u64 = 16 * 1024 * 1024;
+
 /// Where a file's bytes go.
 pub(crate) trait Sink: Write {
     /// `len` zeros, which need not be written where they are there anyway.
     fn skip(&mut self, len: u64) -> io::Result<()>;
-}
 
-impl Sink for NamedTempFile {
-    fn skip(&mut self, len: u64) -> io::Result<()> {
-        let too_far = |_| io::Error::from(io::ErrorKind::FileTooLarge);
-        self.seek(SeekFrom::Current(i64::try_from(len).map_err(too_far)?)).map(drop)
-    }
+    /// What was written is not what was recorded.
+    fn spoil(&mut self) {}
 }
 
 impl Sink for io::Sink {
@@ -79,6 +78,11 @@ impl<S: Sink> Checked<S> {
         Self { to, hasher: Sha256::new(), len: 0 }
     }
 
+    /// The same, with `len` bytes there already that `hasher` has hashed.
+    pub(crate) fn going_on(to: S, hasher: Sha256, len: u64) -> Self {
+        Self { to, hasher, len }
+    }
+
     /// Takes the bytes of `spans` out of their segments. Returns how many there were.
     pub(crate) async fn take(
         &mut self,
@@ -88,7 +92,7 @@ impl<S: Sink> Checked<S> {
         let before = self.len;
         for span in spans {
             match span.source {
-                Source::Hole => self.skip(span.len),
+                Source::Hole => self.skip(span.len).await,
                 Source::Segment { tag, from } => {
                     let plain = segments.open(&tag).await?;
                     let begin = usize::try_from(from).unwrap_or(usize::MAX);
@@ -109,21 +113,19 @@ impl<S: Sink> Checked<S> {
         self.to.write_all(bytes)
     }
 
-    fn skip(&mut self, len: u64) -> io::Result<()> {
-        for_each_zeros(len, |zeros| {
-            self.hasher.update(zeros);
-            Ok(())
-        })?;
+    async fn skip(&mut self, len: u64) -> io::Result<()> {
+        hash_zeros(&mut self.hasher, len).await;
         self.len = self.len.saturating_add(len);
         self.to.skip(len)
     }
 
     /// Gives back where the bytes went, if they are those that were recorded.
-    pub(crate) fn finish(self, recorded: &File, path: &Path) -> Result<S, ClientError> {
+    pub(crate) fn finish(mut self, recorded: &File, path: &Path) -> Result<S, ClientError> {
         let sha256: [u8; 32] = self.hasher.finalize().into();
         if self.len == recorded.len && sha256 == recorded.sha256 {
             Ok(self.to)
         } else {
+            self.to.spoil();
             Err(ClientError::Integrity { what: path.display().to_string() })
         }
     }
@@ -131,6 +133,21 @@ impl<S: Sink> Checked<S> {
     /// Gives back where the bytes went, which are only a part of a file.
     pub(crate) fn into_inner(self) -> S {
         self.to
+    }
+}
+
+/// Hashes `len` zeros. There may be terabytes of them: whoever waits for something else gets its turn.
+pub(crate) async fn hash_zeros(hasher: &mut Sha256, len: u64) {
+    let mut left = len;
+    while left > 0 {
+        let now = left.min(TURN_LEN);
+        let hashed = for_each_zeros(now, |zeros| {
+            hasher.update(zeros);
+            Ok(())
+        });
+        hashed.expect("hashing does not fail");
+        left -= now;
+        yield_now().await;
     }
 }
 

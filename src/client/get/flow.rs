@@ -11,15 +11,25 @@ use crate::client::get::checked::{Checked, Sink, Stream, WriteError};
 use crate::client::get::demand::Demand;
 use crate::client::get::layout::{pieces, spans};
 use crate::client::get::options::{Destination, GetOptions, GetOutcome};
+use crate::client::get::part::{KEPT_LEN_MIN, PartFile, remove_left_over};
 use crate::client::get::plan::{Action, Plan, Step};
 use crate::client::get::restore::Restorer;
+use crate::client::get::resume::Resumed;
 use crate::client::get::segments::Segments;
 use crate::format::{EntryKind, File, Snapshot};
 use crate::types::PackId;
 use crate::vault::Vault;
 
-/// A file that is to be restored, and its step.
-type Wanted<'a> = (&'a Step, &'a File);
+/// Files of which an earlier get has left a part that are gone on with: each takes a descriptor.
+const RESUMED_COUNT_MAX: usize = 64;
+
+/// A file that is to be restored.
+struct Wanted<'a> {
+    step: &'a Step,
+    file: &'a File,
+    /// What is there already of it.
+    resumed: Option<Resumed>,
+}
 
 impl Client {
     /// Restores a snapshot, or parts of it. Every file is compared with its recorded length and SHA-256 before it
@@ -36,12 +46,11 @@ impl Client {
         options: &GetOptions,
     ) -> Result<GetOutcome, ClientError> {
         let plan = Plan::of(snapshot, options, &self.vault)?;
-        let (files, demand) = files_to_restore(&plan, &self.vault)?;
+        let may_resume = matches!(options.destination, Destination::Path(_));
+        let (files, demand) = files_to_restore(&plan, may_resume, &self.vault).await?;
         let (mut segments, fetcher) = self.segments(demand, options.preferred.clone()).await?;
         let done = match &options.destination {
-            Destination::Path(path) => {
-                restore(&plan, path, &files, options, &mut segments, &self.vault).await
-            }
+            Destination::Path(path) => restore(&plan, path, files, options, &mut segments, &self.vault).await,
             Destination::Stdout => {
                 let done = compare(&files, || Stream(io::stdout()), &mut segments, &self.vault).await;
                 io::stdout().flush().map_err(ClientError::Stream)?;
@@ -90,7 +99,13 @@ impl Losses {
 
 /// The files that have to be restored, those of a pack together, and what they want of packs. Later names of a hard
 /// link come last, and want nothing.
-fn files_to_restore<'a>(plan: &'a Plan, vault: &Vault) -> Result<(Vec<Wanted<'a>>, Demand), ClientError> {
+async fn files_to_restore<'a>(
+    plan: &'a Plan,
+    may_resume: bool,
+    vault: &Vault,
+) -> Result<(Vec<Wanted<'a>>, Demand), ClientError> {
+    let key = vault.keys()?.segment_tag_key();
+    let mut left = if may_resume { RESUMED_COUNT_MAX } else { 0 };
     let mut groups = std::collections::BTreeSet::new();
     let (mut first_names, mut other_names) = (Vec::new(), Vec::new());
     let mut ranks: BTreeMap<PackId, usize> = BTreeMap::new();
@@ -98,12 +113,21 @@ fn files_to_restore<'a>(plan: &'a Plan, vault: &Vault) -> Result<(Vec<Wanted<'a>
         let EntryKind::File(file) = &step.entry.kind else { continue };
         let is_other_name = step.entry.link_group != 0 && !groups.insert(step.entry.link_group);
         match step.action {
-            Action::Make | Action::Replace if is_other_name => other_names.push((step, file)),
+            Action::Make | Action::Replace if is_other_name => {
+                other_names.push(Wanted { step, file, resumed: None });
+            }
             Action::Make | Action::Replace => {
-                let pieces = pieces(&spans(file, &(0..file.len), vault)?, vault)?;
+                let spans = spans(file, &(0..file.len), vault)?;
+                let resumed = match PartFile::left(&step.place, file).filter(|_| left > 0) {
+                    Some(part) => Resumed::read(part, &spans, &key).await,
+                    None => None,
+                };
+                left -= usize::from(resumed.is_some());
+                let done = resumed.as_ref().map_or(0, |resumed| resumed.span_count);
+                let pieces = pieces(&spans[done..], vault)?;
                 let next = ranks.len();
                 let rank = pieces.first().map_or(0, |piece| *ranks.entry(piece.pack).or_insert(next));
-                first_names.push((rank, step, file, pieces));
+                first_names.push((rank, Wanted { step, file, resumed }, pieces));
             }
             Action::Unchanged | Action::Keep | Action::Merge => {}
         }
@@ -111,11 +135,11 @@ fn files_to_restore<'a>(plan: &'a Plan, vault: &Vault) -> Result<(Vec<Wanted<'a>
     first_names.sort_by_key(|(rank, ..)| *rank);
     let mut demand = Demand::default();
     let mut files = Vec::with_capacity(first_names.len() + other_names.len());
-    for (_, step, file, pieces) in first_names {
+    for (_, wanted, pieces) in first_names {
         for piece in &pieces {
             demand.add(piece, vault)?;
         }
-        files.push((step, file));
+        files.push(wanted);
     }
     files.extend(other_names);
     Ok((files, demand))
@@ -129,7 +153,7 @@ async fn compare<S: Sink>(
     vault: &Vault,
 ) -> Result<(GetOutcome, Losses), ClientError> {
     let (mut outcome, mut losses) = (GetOutcome::default(), Losses::default());
-    for (step, file) in files {
+    for Wanted { step, file, .. } in files {
         let done = compare_file(file, &step.path, sink(), segments, vault).await;
         if losses.note(&step.path, done)? {
             outcome.files += 1;
@@ -154,7 +178,7 @@ async fn compare_file(
 async fn restore(
     plan: &Plan,
     destination: &Path,
-    files: &[Wanted<'_>],
+    files: Vec<Wanted<'_>>,
     options: &GetOptions,
     segments: &mut Segments<'_>,
     vault: &Vault,
@@ -173,12 +197,25 @@ async fn restore(
     for step in plan.steps.iter().rev().filter(|step| matches!(step.entry.kind, EntryKind::Dir { .. })) {
         restorer.finish_folder(step);
     }
-    done.and_then(|losses| Ok((restorer.into_outcome()?, losses)))
+    let losses = done?;
+    let outcome = restorer.into_outcome()?;
+    if losses.first.is_none() {
+        remove_left_over(
+            plan.steps.iter().filter(|step| is_large_and_there(step)).map(|step| step.place.as_path()),
+        );
+    }
+    Ok((outcome, losses))
+}
+
+/// True for a file of which an earlier get may have left a part, and that is restored now.
+fn is_large_and_there(step: &Step) -> bool {
+    let is_large = matches!(&step.entry.kind, EntryKind::File(file) if file.len >= KEPT_LEN_MIN);
+    is_large && step.action != Action::Keep
 }
 
 async fn fill(
     plan: &Plan,
-    files: &[Wanted<'_>],
+    files: Vec<Wanted<'_>>,
     restorer: &mut Restorer,
     segments: &mut Segments<'_>,
     vault: &Vault,
@@ -189,8 +226,8 @@ async fn fill(
         }
     }
     let mut losses = Losses::default();
-    for (step, file) in files {
-        let done = restorer.make_file(file, step, segments, vault).await;
+    for Wanted { step, file, resumed } in files {
+        let done = restorer.make_file(file, step, resumed, segments, vault).await;
         losses.note(&step.path, done)?;
     }
     Ok(losses)

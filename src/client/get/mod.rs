@@ -11,6 +11,7 @@
 //! | `fetch` | one pack from any k verified shards, or from the few that are wanted |
 //! | `segments` | packs → plaintext, authenticated |
 //! | `checked` | plaintext on its way to the file: hashed, compared |
+//! | `part`, `resume` | what an earlier get has left of a large file, and what of it is good |
 //! | `restore` | made beside its place, renamed |
 //! | `metadata`, `durable` | owner, attributes, mode, time; on the disk |
 //! | `flow`, `cat` | the whole |
@@ -25,8 +26,10 @@ mod layout;
 mod metadata;
 mod options;
 mod packs;
+mod part;
 mod plan;
 mod restore;
+mod resume;
 mod segments;
 mod select;
 #[cfg(test)]

@@ -49,6 +49,8 @@ pub struct GetOutcome {
     pub files: u64,
     /// Their bytes.
     pub bytes: u64,
+    /// Bytes among them that an earlier get, which was cut off, had fetched.
+    pub resumed: u64,
     /// Entries other than folders that were there already, as recorded.
     pub unchanged: u64,
     /// Entries other than folders that were there already and were left alone.

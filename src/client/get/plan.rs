@@ -16,7 +16,7 @@ use crate::vault::Vault;
 /// Bytes of the longest path that the system takes, NUL included (Linux: `PATH_MAX`).
 const PATH_BYTES_MAX: usize = 4_096;
 /// Bytes of the name that a file has while it is written.
-const PART_NAME_BYTES: usize = 32;
+const PART_NAME_BYTES: usize = 48;
 
 /// What a restore will do, in order.
 #[derive(Debug)]

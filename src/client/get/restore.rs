@@ -1,12 +1,12 @@
 //! Entries at their places: made beside them, given their metadata, then renamed. So what was in the way is replaced
-//! at once or not at all, and nothing half-done is left.
+//! at once or not at all, and nothing half-done is left under a name.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, Permissions};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, symlink};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
@@ -20,7 +20,9 @@ use crate::client::get::durable::Durable;
 use crate::client::get::layout::spans;
 use crate::client::get::metadata::Metadata;
 use crate::client::get::options::{GetOutcome, Overwrite, Withheld};
+use crate::client::get::part::PartFile;
 use crate::client::get::plan::{Action, Step};
+use crate::client::get::resume::Resumed;
 use crate::client::get::segments::Segments;
 use crate::format::{Entry, EntryKind, File};
 use crate::vault::Vault;
@@ -135,11 +137,12 @@ impl Restorer {
         }
     }
 
-    /// Restores a file: as another name of one that is there, or from its segments.
+    /// Restores a file: as another name of one that is there, or from its segments, those that `resumed` has left out.
     pub(crate) async fn make_file(
         &mut self,
         file: &File,
         step: &Step,
+        resumed: Option<Resumed>,
         segments: &mut Segments<'_>,
         vault: &Vault,
     ) -> Result<(), ClientError> {
@@ -149,26 +152,35 @@ impl Restorer {
             return Ok(());
         }
         let failed = |source| ClientError::File { path: step.place.clone(), source };
-        let part = beside(&step.place, |part| {
-            fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(part)
-        });
-        let mut checked = Checked::new(part.map_err(failed)?);
         let spans = spans(file, &(0..file.len), vault)?;
-        checked.take(&spans, segments).await.map_err(|error| match error {
+        let (mut checked, done) = match resumed {
+            Some(Resumed { part, hasher, len, span_count, bytes }) => {
+                self.outcome.resumed += bytes;
+                (Checked::going_on(part, hasher, len), span_count)
+            }
+            None => (Checked::new(PartFile::create(&step.place, file).map_err(failed)?), 0),
+        };
+        checked.take(&spans[done..], segments).await.map_err(|error| match error {
             WriteError::Source(error) => error,
             WriteError::Sink(source) => failed(source),
         })?;
         let part = checked.finish(file, &step.path)?;
+        if part.is_kept() {
+            // With its own mode and owner it could not be gone on with: that must not take long.
+            part.file().sync_data().map_err(failed)?;
+        }
         if file.holes.is_empty() {
             self.metadata.give(part.path(), &step.entry, &step.path);
-            self.durable.take(part.as_file()).map_err(failed)?;
+            self.durable.take(part.file()).map_err(failed)?;
         } else {
             // Synced at once: after a crash it could have its length without its bytes, and look unchanged.
-            part.as_file().set_len(file.len).map_err(failed)?;
+            part.file().set_len(file.len).map_err(failed)?;
             self.metadata.give(part.path(), &step.entry, &step.path);
-            part.as_file().sync_all().map_err(failed)?;
+            part.file().sync_all().map_err(failed)?;
         }
-        self.name(part, step)?;
+        make_way(step)?;
+        part.name(&step.place).map_err(failed)?;
+        self.remember_link(step);
         self.outcome.files += 1;
         self.outcome.bytes += file.len;
         Ok(())
@@ -215,11 +227,17 @@ fn beside<F>(place: &Path, make: impl FnMut(&Path) -> io::Result<F>) -> io::Resu
 
 fn rename<F>(part: NamedTempFile<F>, step: &Step) -> Result<(), ClientError> {
     let failed = |source| ClientError::File { path: step.place.clone(), source };
-    // An empty folder; a full one is not replaced.
+    make_way(step)?;
+    part.persist(&step.place).map(drop).map_err(|error| failed(error.error))
+}
+
+/// Removes an empty folder that stands in the way; a full one is not replaced.
+fn make_way(step: &Step) -> Result<(), ClientError> {
     if step.action == Action::Replace && step.place.symlink_metadata().is_ok_and(|found| found.is_dir()) {
+        let failed = |source| ClientError::File { path: step.place.clone(), source };
         fs::remove_dir(&step.place).map_err(failed)?;
     }
-    part.persist(&step.place).map(drop).map_err(|error| failed(error.error))
+    Ok(())
 }
 
 fn device(place: &Path, kind: SFlag, number: u64) -> io::Result<NamedTempFile<()>> {
