@@ -13,7 +13,7 @@ use crate::cli::exit::Exit;
 use crate::cli::output::Output;
 use crate::cli::plain;
 use crate::cli::progress::Progress;
-use crate::client::Client;
+use crate::client::{Client, Stop};
 use crate::env::Env;
 use crate::transport::{Carrier, ConnectOptions, Relays};
 use crate::vault::{Home, Vault, VaultError, read_capability};
@@ -34,6 +34,8 @@ pub struct Context {
     pub output: Output,
     /// Clock and randomness.
     pub env: Env,
+    /// Tells the command to stop.
+    pub stop: Stop,
 }
 
 impl Context {
@@ -48,6 +50,7 @@ impl Context {
             timeout: global.timeout,
             output: Output::new(global),
             env: Env::system(),
+            stop: Stop::default(),
         })
     }
 
@@ -139,7 +142,7 @@ impl Context {
         }
         let progress = Arc::new(Progress::new(verb, self.output.clone()));
         let client = Client::new(vault, carrier, progress.clone(), self.timeout, self.env.clone());
-        Ok((client, progress))
+        Ok((client.heeding(self.stop.clone()), progress))
     }
 
     /// A folder beside the home in which a new home can be built; it vanishes unless it [takes](Self::take_home) its

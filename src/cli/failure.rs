@@ -107,6 +107,9 @@ impl From<ClientError> for CliError {
             ),
             ClientError::File { source, .. } => (Exit::Failure, file_remedy(source).to_owned()),
             ClientError::Destination { .. } => (Exit::Usage, "name another path".to_owned()),
+            ClientError::Interrupted => {
+                (Exit::Interrupted, "run it again: it goes on where it was".to_owned())
+            }
             ClientError::Stream(_) => (Exit::Failure, "check who reads the output".to_owned()),
             ClientError::Format(FormatError::UnknownVersion { .. }) => {
                 (Exit::Failure, "use a newer blobdvm".to_owned())

@@ -33,6 +33,7 @@ struct Report {
     orphans: u64,
     repacked: u64,
     condemned: u64,
+    unfinished: u64,
     waiting: u64,
     dry_run: bool,
     failures: Vec<FailureReport>,
@@ -69,6 +70,7 @@ fn report(outcome: &PruneOutcome, args: &PruneArgs, context: &Context) {
         orphans: outcome.orphans,
         repacked: outcome.repacked,
         condemned: outcome.condemned,
+        unfinished: outcome.unfinished,
         waiting: outcome.waiting,
         dry_run: args.dry_run,
         failures: outcome.failures.iter().map(failure).collect(),
@@ -88,6 +90,12 @@ fn report(outcome: &PruneOutcome, args: &PruneArgs, context: &Context) {
         out.say(format_args!(
             "{} condemned less than 7 days ago: a later prune deletes it",
             count(waiting, "pack")
+        ));
+    }
+    if outcome.unfinished > 0 {
+        out.say(format_args!(
+            "{} of a put that did not come to its end: kept for 3 days, so that it can go on",
+            count(outcome.unfinished, "pack")
         ));
     }
     if outcome.orphans > 0 {

@@ -1,5 +1,6 @@
 //! From the command line to a command, and from its result to an exit code.
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -16,6 +17,8 @@ use crate::cli::{
 
 /// How long work on blocking threads is waited for at the end.
 const RUNTIME_GRACE: Duration = Duration::from_millis(500);
+/// How long a command may take to end after it was told to stop. With the other: below two seconds.
+const STOP_GRACE: Duration = Duration::from_secs(1);
 
 /// Runs the program.
 pub fn main() -> ExitCode {
@@ -36,22 +39,43 @@ fn run(cli: Cli) -> Result<Exit, CliError> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| {
         CliError::new(Exit::Failure, format!("cannot start: {error}"), "free some threads and descriptors")
     })?;
-    let done = runtime.block_on(dispatch(cli.command, &context));
+    let done = runtime.block_on(dispatch(cli.command, context));
     // Blocking work that is under way, such as reading a file, is not worth waiting for.
     runtime.shutdown_timeout(RUNTIME_GRACE);
     done
 }
 
-/// Runs a command. Those that serve others end by themselves when told to stop; any other is dropped where it is,
-/// which removes its temporary files.
-async fn dispatch(command: Command, context: &Context) -> Result<Exit, CliError> {
+/// Runs a command, on a task of its own: one that hashes, walks or syncs for long must not keep a signal from being
+/// heard. Those that serve others end by themselves when told to stop, and so does one that has something to write down;
+/// any other is dropped where it is, which removes its temporary files.
+async fn dispatch(command: Command, context: Context) -> Result<Exit, CliError> {
     if matches!(command, Command::Relay(_) | Command::Serve(_)) {
-        return run_command(&command, context).await;
+        return run_command(&command, &context).await;
     }
+    let (stop, again) = (context.stop.clone(), again(&command));
+    let mut running = tokio::spawn(async move { run_command(&command, &context).await });
     tokio::select! {
         biased;
-        () = signal::stop() => Err(CliError::new(Exit::Interrupted, "interrupted", again(&command))),
-        done = run_command(&command, context) => done,
+        () = signal::stop() => {}
+        done = &mut running => {
+            return done.unwrap_or_else(|failed| std::panic::resume_unwind(failed.into_panic()));
+        }
+    }
+    if stop.is_heeded() {
+        stop.tell();
+    } else {
+        running.abort();
+    }
+    let ended = tokio::select! {
+        biased;
+        // Whoever says it twice means it.
+        () = signal::stop() => None,
+        ended = tokio::time::timeout(STOP_GRACE, &mut running) => ended.ok().and_then(Result::ok),
+    };
+    match ended {
+        Some(Ok(exit)) => Ok(exit),
+        Some(Err(error)) if error.exit() != Exit::Interrupted => Err(error),
+        _ => Err(CliError::new(Exit::Interrupted, "interrupted", again)),
     }
 }
 
@@ -87,8 +111,15 @@ async fn run_command(command: &Command, context: &Context) -> Result<Exit, CliEr
 fn again(command: &Command) -> &'static str {
     match command {
         Command::Put(_) => {
-            "run it again: what providers have acknowledged and was recorded is not sent twice"
+            "run the same command again: what providers have acknowledged is recorded, and is not sent twice"
         }
+        Command::Get(args) if args.output.as_path() != Path::new("-") && !args.verify => {
+            "run the same command again: what is there, finished files and the part of a large one, is not fetched twice"
+        }
+        Command::Prune(_) | Command::Rm(_) => {
+            "run the same command again: every snapshot that is left is whole, and it goes on where it was"
+        }
+        Command::Recover(_) => "run the same command again: nothing was left half-made",
         Command::Repair(_) => "run it again: it goes on where it was",
         Command::Watch(_) => "start it again when you like: the next round goes on",
         _ => "run it again",

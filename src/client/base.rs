@@ -10,6 +10,7 @@ use crate::client::error::ClientError;
 use crate::client::exchange::{Exchange, ExchangeOptions};
 use crate::client::monitor::Monitor;
 use crate::client::placement::Standing;
+use crate::client::stop::Stop;
 use crate::env::Env;
 use crate::transport::Carrier;
 use crate::types::ProviderId;
@@ -29,6 +30,8 @@ pub struct Client {
     pub(crate) monitor: Arc<dyn Monitor>,
     /// How long anything may go without progress.
     pub(crate) patience: Duration,
+    /// Whoever wants it to stop.
+    pub(crate) stop: Stop,
 }
 
 impl Client {
@@ -42,7 +45,13 @@ impl Client {
     ) -> Self {
         let options = ExchangeOptions { stall_timeout: patience, ..ExchangeOptions::default() };
         let exchange = Exchange::new(carrier.clone(), options, env.clone());
-        Self { vault, carrier, exchange, env, monitor, patience }
+        Self { vault, carrier, exchange, env, monitor, patience, stop: Stop::default() }
+    }
+
+    /// The same client, which heeds `stop`.
+    #[must_use]
+    pub fn heeding(self, stop: Stop) -> Self {
+        Self { stop, ..self }
     }
 
     /// The keys that speak to `provider` for this vault.

@@ -21,6 +21,9 @@ use crate::vault::Blemish;
 
 /// How long a shard must be promised, unless `--accept-short` is given.
 pub(crate) const KEEP_FOR: Duration = Duration::from_secs(30 * 86_400);
+/// Packs that were recorded behind one that is asked for, and are asked for with it: what a put that was cut off has stored
+/// is asked for in the order in which it was recorded, and a question for each would take a long line long.
+const NEIGHBOUR_COUNT: usize = 150;
 /// How long with it: time enough to put again.
 pub(crate) const KEEP_FOR_SHORT: Duration = Duration::from_secs(12 * 3_600);
 
@@ -115,6 +118,8 @@ impl Confirmer {
             let mut asked: BTreeSet<_> = packs.iter().copied().collect();
             if asked.iter().any(|pack| self.together.contains(pack)) {
                 asked.append(&mut self.together);
+            } else if let Some(first) = packs.first() {
+                asked.extend(client.vault.packs_after(Some(first), NEIGHBOUR_COUNT)?);
             }
             asked.retain(|pack| !self.verdicts.contains_key(pack));
             self.ask(&asked, client, roster).await?;

@@ -53,7 +53,8 @@ impl Client {
             let scheme = Scheme::for_spread(spread).expect("a spread is at least 1");
             let standard = Standard::new(scheme, keep_for, now);
             let uploader =
-                Uploader::new(placement, standard.keep_until, self.exchange.clone(), self.monitor.clone());
+                Uploader::new(placement, standard.keep_until, self.exchange.clone(), self.monitor.clone())
+                    .journaled(self.vault.unfinished());
             return Ok(Crew { roster, uploader, standard, is_full: spread == usual });
         }
         let (have, wanted) = (roster.members.len(), usize::from(least));

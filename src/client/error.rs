@@ -176,6 +176,9 @@ pub enum ClientError {
     /// While a long put ran, something that it builds on was lost or let go.
     #[error("something that this snapshot builds on was lost or let go while it was made")]
     LetGoMeanwhile,
+    /// It was told to stop. What can be gone on from is recorded.
+    #[error("interrupted")]
+    Interrupted,
     /// Standard output was closed or failed.
     #[error("standard output")]
     Stream(#[source] std::io::Error),

@@ -20,6 +20,7 @@
 //! | [`watch`] | rounds that keep a vault healthy by themselves |
 //! | [`recover`] | a vault from its key |
 //! | [`monitor`], [`error`] | what watchers are told; what can go wrong |
+//! | `stop`, `strays` | being told to stop; what a run that was cut off left at providers |
 
 pub mod audit;
 pub mod base;
@@ -39,6 +40,8 @@ pub mod prune;
 pub mod put;
 pub mod recover;
 pub mod roster;
+mod stop;
+mod strays;
 pub mod upload;
 mod verifiers;
 pub mod watch;
@@ -64,4 +67,5 @@ pub use prune::{PruneOptions, PruneOutcome, RemoveOptions, RemoveOutcome};
 pub use put::{PutOptions, PutOutcome, Trouble, Troubles, WalkOptions, Why};
 pub use recover::RecoverOutcome;
 pub use roster::{Member, Roster};
+pub use stop::Stop;
 pub use watch::WatchOptions;

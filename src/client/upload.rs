@@ -13,6 +13,7 @@ use crate::client::exchange::{Exchange, Receipt, StoreOptions};
 use crate::client::monitor::Monitor;
 use crate::client::placement::{Avoid, Placement};
 use crate::types::{BlobHash, PackId, ProviderId, ShardIndex, Timestamp};
+use crate::vault::{Part, Unfinished};
 
 /// The shards of one pack, ready to be sent.
 pub(crate) struct Shards {
@@ -39,7 +40,22 @@ pub(crate) struct Uploader {
     placement: Arc<Placement>,
     /// Receipts must promise at least until then.
     keep_until: Timestamp,
+    /// Where what is sent is written down before it leaves.
+    journal: Option<Arc<Unfinished>>,
+    purpose: Purpose,
     state: Arc<Mutex<State>>,
+}
+
+/// What will name what is sent. Only what is known to be a stray until it is named may be written down as one.
+#[derive(Debug, Clone, Copy, Default)]
+enum Purpose {
+    /// Something else, or it is named already: it is not written down.
+    #[default]
+    Other,
+    /// The record of a new pack.
+    Pack,
+    /// The head of this number, of this device.
+    Head(u64),
 }
 
 #[derive(Default)]
@@ -71,7 +87,23 @@ impl Uploader {
         exchange: Exchange,
         monitor: Arc<dyn Monitor>,
     ) -> Self {
-        Self { exchange, monitor, placement: Arc::new(placement), keep_until, state: Arc::default() }
+        let (journal, purpose, state) = Default::default();
+        Self { exchange, monitor, placement: Arc::new(placement), keep_until, journal, purpose, state }
+    }
+
+    /// The same, which can write down in `journal` what it sends.
+    pub(crate) fn journaled(self, journal: Arc<Unfinished>) -> Self {
+        Self { journal: Some(journal), ..self }
+    }
+
+    /// One that stores new packs, and writes them down: whoever uses it settles in the journal what was recorded.
+    pub(crate) fn for_packs(&self) -> Self {
+        Self { purpose: Purpose::Pack, ..self.clone() }
+    }
+
+    /// One that stores what this device's head of this number will name, and writes it down.
+    pub(crate) fn for_head(&self, counter: u64) -> Self {
+        Self { purpose: Purpose::Head(counter), ..self.clone() }
     }
 
     /// What was receipted so far.
@@ -103,6 +135,7 @@ impl Uploader {
             match turn.get(index.as_usize()).copied() {
                 Some(provider) => {
                     taken.insert(provider);
+                    self.note(shards.pack, index, *hash, provider);
                     self.send(index, *hash, blob.clone(), provider, &mut sending);
                 }
                 None => return Err(self.give_up(&shards, Vec::new(), sending).await),
@@ -120,6 +153,7 @@ impl Uploader {
                     };
                     taken.insert(other);
                     let (hash, blob) = shards.blobs[index.as_usize()].clone();
+                    self.note(shards.pack, index, hash, other);
                     self.send(index, hash, blob, other, &mut sending);
                 }
             }
@@ -141,9 +175,23 @@ impl Uploader {
 
     /// Stores one blob at one provider, outside any pack.
     pub(crate) async fn store_at(&self, provider: ProviderId, blob: Bytes) -> Result<(), Failure> {
-        let receipt = store_one(&self.exchange, provider, None, blob, self.keep_until).await?;
+        let hash = BlobHash::of(&blob);
+        self.note(PackId::new([0; PackId::LEN]), ShardIndex(0), hash, provider);
+        let receipt = store_one(&self.exchange, provider, Some(hash), blob, self.keep_until).await?;
         self.count(ShardIndex(0), provider, &receipt);
         Ok(())
+    }
+
+    /// Writes down what is about to be sent.
+    fn note(&self, pack: PackId, shard: ShardIndex, hash: BlobHash, provider: ProviderId) {
+        let part = match self.purpose {
+            Purpose::Other => return,
+            Purpose::Pack => Part::Shard { pack, shard },
+            Purpose::Head(counter) => Part::Manifest { counter },
+        };
+        if let Some(journal) = &self.journal {
+            journal.note(part, provider, hash);
+        }
     }
 
     fn send(

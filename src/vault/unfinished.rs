@@ -82,10 +82,8 @@ struct State {
     /// `None` if the disk refuses it: the search for orphans is there for that.
     file: Option<File>,
     len: u64,
-    /// What runs before this one have left.
-    left: Entries,
-    /// What this run has sent and not recorded.
-    sent: Entries,
+    /// What was sent and not recorded, by this run and by those before it.
+    entries: Entries,
 }
 
 impl Vault {
@@ -98,15 +96,14 @@ impl Vault {
 impl Unfinished {
     /// Never fails: a journal that cannot be read is as good as none.
     fn open(vault: &Vault) -> Self {
-        let (left, sent) = Default::default();
-        let state = Mutex::new(State { file: None, len: 0, left, sent });
+        let state = Mutex::new(State { file: None, len: 0, entries: Entries::new() });
         let (path, key) = (vault.home.file(FILE_NAME), vault.access.actor().local_key());
         let (device, env) = (vault.device(), vault.env.clone());
         let journal = Self { path, key, vault: vault.access.vault_id(), device, env, state };
         let mut state = journal.state();
         let now = journal.env.now();
-        state.left = journal.read().unwrap_or_default();
-        state.left.retain(|_, (_, at)| now.since(*at) <= UNFINISHED_AGE_MAX);
+        state.entries = journal.read().unwrap_or_default();
+        state.entries.retain(|_, (_, at)| now.since(*at) <= UNFINISHED_AGE_MAX);
         if let Err(error) = journal.write(&mut state) {
             tracing::warn!(%error, "what is sent cannot be written down");
         }
@@ -118,8 +115,8 @@ impl Unfinished {
     pub fn note(&self, part: Part, provider: ProviderId, hash: BlobHash) {
         let sent = Sent { part, provider, hash, at: self.env.now() };
         let mut state = self.state();
-        if state.sent.len() < UNFINISHED_COUNT_MAX {
-            state.sent.insert((provider, hash), (part, sent.at));
+        if state.entries.len() < UNFINISHED_COUNT_MAX {
+            state.entries.insert((provider, hash), (part, sent.at));
         }
         let frame = self.seal(&sent);
         let written = if state.len + frame.len() as u64 > REWRITE_LEN.max(2 * state.live_len()) {
@@ -133,21 +130,21 @@ impl Unfinished {
         }
     }
 
-    /// Forgets what was recorded in this run: everything for which `is_recorded`.
+    /// Forgets what was recorded: everything for which `is_recorded`.
     pub fn settle(&self, mut is_recorded: impl FnMut(&Sent) -> bool) {
-        self.state().sent.retain(|key, value| !is_recorded(&sent(key, value)));
+        self.state().entries.retain(|key, value| !is_recorded(&sent(key, value)));
     }
 
-    /// What runs before this one have sent, and nobody has forgotten yet.
+    /// What was sent, and neither settled nor forgotten. While nothing is on its way that is what was left behind.
     pub fn left(&self) -> Vec<Sent> {
-        self.state().left.iter().map(|(key, value)| sent(key, value)).collect()
+        self.state().entries.iter().map(|(key, value)| sent(key, value)).collect()
     }
 
-    /// Forgets what runs before this one have left of these blobs at `provider`.
+    /// Forgets these blobs at `provider`.
     pub fn forget(&self, provider: ProviderId, hashes: &[BlobHash]) {
         let mut state = self.state();
         for hash in hashes {
-            state.left.remove(&(provider, *hash));
+            state.entries.remove(&(provider, *hash));
         }
     }
 
@@ -190,8 +187,8 @@ impl Unfinished {
             let file = files::create_private(new.as_ref())?;
             let header = Header { device: self.device, inode: file.metadata()?.ino() };
             let mut bytes = self.seal(&header);
-            for entry in state.left.iter().chain(&state.sent) {
-                bytes.extend_from_slice(&self.seal(&sent(entry.0, entry.1)));
+            for (key, value) in &state.entries {
+                bytes.extend_from_slice(&self.seal(&sent(key, value)));
             }
             file.write_all_at(&bytes, 0)?;
             std::fs::rename(&new, &self.path)?;
@@ -236,7 +233,7 @@ impl State {
     /// About how long the file would be without what is done.
     fn live_len(&self) -> u64 {
         const FRAME_LEN: u64 = 150;
-        (self.left.len() + self.sent.len() + 1) as u64 * FRAME_LEN
+        (self.entries.len() + 1) as u64 * FRAME_LEN
     }
 }
 

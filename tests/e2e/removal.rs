@@ -163,17 +163,22 @@ async fn orphans_of_a_killed_put_are_deleted() {
             result = put(&mut client, folder.clone()) => result.is_ok(),
         };
         assert!(!finished, "the put is killed before it ends");
+        drop(client);
+        // As a power failure may: without the journal, what was sent is an orphan.
+        let _ = fs::remove_file(world.net.home_dir("a").join("unfinished"));
         if world.blobs().len() >= before + 3 {
             break;
         }
     }
     let left = world.blobs().len() - before;
     let first = world.prune("a").await;
-    assert!(first.orphans + 3 * first.condemned >= left as u64, "{first:?} of {left}");
+    assert!(first.orphans + 3 * first.unfinished >= left as u64, "{first:?} of {left}");
     assert_eq!(first.deleted_blobs, 0);
     world.advance_days(8);
     let second = world.prune("a").await;
-    assert!(second.deleted_blobs >= left as u64, "{second:?} of {left}");
+    world.advance_days(8);
+    let third = world.prune("a").await;
+    assert!(second.deleted_blobs + third.deleted_blobs >= left as u64, "{second:?} {third:?} of {left}");
     world.restores("a", "one").await;
     world.put("a", "two", &[ALONE]).await;
     world.restores("a", "two").await;

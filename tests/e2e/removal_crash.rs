@@ -69,7 +69,7 @@ async fn finished<T, E: std::fmt::Debug>(
 
 async fn prune_all(mut client: Client, reached: Arc<Notify>) -> bool {
     let options = PruneOptions::default();
-    finished(client.prune(&options), reached).await
+    finished(Box::pin(client.prune(&options)), reached).await
 }
 
 /// Cuts a removal off at each of its steps in turn.

@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use blobdvm::client::{
@@ -17,8 +17,9 @@ use blobdvm::env::{Env, ManualClock};
 use blobdvm::erasure::Scheme;
 use blobdvm::testing::{Net, NetOptions, RelayKind};
 use blobdvm::transport::{Carrier, Route, Subscription, TransportError};
-use blobdvm::types::{SnapshotId, Timestamp};
+use blobdvm::types::{BlobHash, SnapshotId, Timestamp};
 use blobdvm::vault::Home;
+use blobdvm::wire::{Action, Request, StoreBody};
 use futures_util::future::BoxFuture;
 use nostr::{Event, Filter, RelayUrl};
 use tokio::sync::Notify;
@@ -34,6 +35,8 @@ pub(crate) struct VaultNet {
     pub(crate) net: Net,
     pub(crate) clock: Arc<ManualClock>,
     env: Env,
+    /// Blobs that clients which may be cut off have asked providers to store.
+    sent: Arc<Mutex<BTreeSet<BlobHash>>>,
 }
 
 impl VaultNet {
@@ -47,7 +50,7 @@ impl VaultNet {
         let env = Env::seeded(1, clock.clone());
         let relay_kind = RelayKind::Memory(1);
         let options = NetOptions { provider_count, relay_kind, env: env.clone(), ..NetOptions::default() };
-        Self { net: Net::start(options).await, clock, env }
+        Self { net: Net::start(options).await, clock, env, sent: Arc::default() }
     }
 
     /// The index of a provider that keeps something for the vault in `home`.
@@ -166,11 +169,17 @@ impl VaultNet {
         found
     }
 
+    /// Takes what clients of [`client_until`](Self::client_until) have asked to be stored since this was asked last.
+    pub(crate) fn take_sent(&self) -> BTreeSet<BlobHash> {
+        std::mem::take(&mut *self.sent.lock().unwrap())
+    }
+
     /// A client that stops for good at its step number `at`: events sent and questions asked are steps.
     pub(crate) async fn client_until(&self, home: &str, at: usize) -> (Client, Arc<Notify>) {
         let reached = Arc::new(Notify::new());
         let inner = self.net.carrier().await;
-        let carrier = Arc::new(Stopping { inner, left: AtomicUsize::new(at), reached: reached.clone() });
+        let (left, sent) = (AtomicUsize::new(at), self.sent.clone());
+        let carrier = Arc::new(Stopping { inner, left, reached: reached.clone(), sent });
         (self.client_over(home, carrier), reached)
     }
 }
@@ -194,6 +203,7 @@ struct Stopping {
     inner: Arc<dyn Carrier>,
     left: AtomicUsize,
     reached: Arc<Notify>,
+    sent: Arc<Mutex<BTreeSet<BlobHash>>>,
 }
 
 impl Stopping {
@@ -218,6 +228,13 @@ impl Carrier for Stopping {
     fn publish(&self, event: Event, route: Route) -> BoxFuture<'_, Result<(), TransportError>> {
         Box::pin(async move {
             self.step().await;
+            if let Ok(Request { action: Action::Store(store), .. }) = Request::parse(&event) {
+                let hash = match store.body {
+                    StoreBody::Inline(blob) => BlobHash::of(&blob),
+                    StoreBody::Chunked { hash, .. } => hash,
+                };
+                self.sent.lock().unwrap().insert(hash);
+            }
             self.inner.publish(event, route).await
         })
     }

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytesize::ByteSize;
 use tokio::time::Instant;
@@ -42,7 +43,7 @@ pub async fn run(args: &DemoArgs, context: &Context) -> Result<Exit, CliError> {
     };
     let stage = Stage::build(folder.path(), PROVIDERS, &context.env).await?;
     let mut story =
-        Story { stage, source, folder: folder.path().to_owned(), context, step: std::cell::Cell::new(0) };
+        Story { stage, source, folder: folder.path().to_owned(), context, step: AtomicUsize::new(0) };
     let told = story.tell().await;
     // The providers' tasks end before their folders go.
     story.stage.clear().await;
@@ -56,7 +57,7 @@ struct Story<'a> {
     source: PathBuf,
     folder: PathBuf,
     context: &'a Context,
-    step: std::cell::Cell<usize>,
+    step: AtomicUsize,
 }
 
 impl Story<'_> {
@@ -170,8 +171,8 @@ impl Story<'_> {
     }
 
     fn say(&self, line: impl std::fmt::Display) {
-        self.step.set(self.step.get() + 1);
-        self.context.output.say(format_args!("{:>2}. {line}", self.step.get()));
+        let step = self.step.fetch_add(1, Ordering::Relaxed) + 1;
+        self.context.output.say(format_args!("{step:>2}. {line}"));
     }
 }
 

@@ -20,7 +20,7 @@ use crate::format::runs::{self, RunSpan};
 use crate::format::{ChainEnd, Head, Run};
 use crate::types::limits::{HEAD_OTHER_COUNT_MAX, HEAD_RUN_COUNT_MAX};
 use crate::types::{DeviceId, ProviderId};
-use crate::vault::HeadRelation;
+use crate::vault::{HeadRelation, Part};
 
 /// Pause between two attempts to read the head back.
 const READ_BACK_PAUSE: Duration = Duration::from_millis(100);
@@ -58,11 +58,14 @@ impl Client {
         standard: &Standard,
     ) -> Result<(), ClientError> {
         let end = self.vault.chain_position().expect("a put has recorded something");
+        let counter = self.vault.head()?.map_or(0, |head| head.counter) + 1;
+        let uploader = &uploader.for_head(counter);
         let head = self.next_head(end, || Ok(self.vault.head()?), uploader, roster, standard).await?;
         let copies = head.providers.clone();
         self.keep_head_at(&copies, &head, uploader, roster).await?;
         // Before anybody can see it: a head of this device that is on a relay is always known here.
         self.vault.set_head(&head)?;
+        self.vault.unfinished().settle(|sent| sent.part == Part::Manifest { counter });
         self.send(&head).await
     }
 

@@ -1,13 +1,13 @@
 //! A prune from end to end.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::client::base::Client;
 use crate::client::error::{ClientError, Failure};
 use crate::format::PackFate;
-use crate::types::limits::CONDEMNED_GRACE;
-use crate::types::{PackId, SnapshotId};
+use crate::types::limits::{CONDEMNED_GRACE, UNFINISHED_KEEP};
+use crate::types::{PackId, SnapshotId, Timestamp};
 
 use super::remove::condemn;
 
@@ -40,6 +40,8 @@ pub struct PruneOutcome {
     pub waiting: u64,
     /// Packs that were condemned now, because nothing needs them.
     pub condemned: u64,
+    /// Packs that nothing needs either, but only for a short time: the put that has stored them may go on.
+    pub unfinished: u64,
     /// Packs of which the living part was stored anew.
     pub repacked: u64,
     /// Blobs that were deleted, orphans included.
@@ -59,6 +61,8 @@ pub(super) struct Fates {
     due: BTreeSet<PackId>,
     waiting: u64,
     unneeded: BTreeSet<PackId>,
+    /// Packs that a put may still come back to, and since when this home knows that nothing needs them.
+    young: BTreeMap<PackId, Timestamp>,
     /// Snapshots of which only the needs were recorded, by a put that did not come to its end.
     unfinished: BTreeSet<SnapshotId>,
 }
@@ -91,6 +95,7 @@ impl Client {
             due_packs: fates.due.len() as u64,
             waiting: fates.waiting,
             condemned: fates.unneeded.len() as u64,
+            unfinished: fates.young.len() as u64,
             repacked: victims.packs.len() as u64,
             ..PruneOutcome::default()
         };
@@ -102,6 +107,10 @@ impl Client {
             outcome.orphans = orphans.count();
             return Ok(outcome);
         }
+        let swept = Box::pin(self.sweep(&crew.roster, &caught)).await?.finish(self).await?;
+        outcome.deleted_blobs += swept.blobs;
+        outcome.failures.extend(swept.failures);
+        self.vault.set_unneeded_packs(&fates.young)?;
         if !fates.unneeded.is_empty() || !fates.unfinished.is_empty() {
             self.vault.append(&condemn(&fates.unfinished, &fates.unneeded, self.env.now()), &[])?;
         }
@@ -143,6 +152,8 @@ impl Client {
                 fates.unfinished.insert(snapshot);
             }
         }
+        let (known, wait) =
+            (self.vault.unneeded_packs()?, if grace.is_zero() { grace } else { UNFINISHED_KEEP });
         let mut packs: BTreeSet<_> = removals.condemned_packs().collect();
         let mut last = None;
         loop {
@@ -154,7 +165,12 @@ impl Client {
         for pack in packs {
             match removals.fate(&pack, &fates.needed, grace, now) {
                 PackFate::Unneeded => {
-                    fates.unneeded.insert(pack);
+                    let since = known.get(&pack).copied().unwrap_or(now);
+                    if since.saturating_add(wait) <= now {
+                        fates.unneeded.insert(pack);
+                    } else {
+                        fates.young.insert(pack, since);
+                    }
                 }
                 PackFate::Due => {
                     fates.due.insert(pack);

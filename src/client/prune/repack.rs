@@ -119,7 +119,7 @@ impl Client {
         let fetcher = Fetcher::new(&crew.roster, BTreeSet::new(), exchange, monitor);
         let mut decoded = Decoded { fetcher, kept: VecDeque::new() };
         let confirmer = Confirmer::trusting_nothing(crew.standard);
-        let mut store = SegmentStore::new(scheme, crew.uploader.clone(), confirmer);
+        let mut store = SegmentStore::new(scheme, &crew.uploader, confirmer);
         for tag in tags {
             let plain = self.open_any(tag, &mut decoded).await?;
             store.take(plain, *tag, self, &crew.roster).await?;

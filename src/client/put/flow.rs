@@ -157,15 +157,21 @@ impl Client {
         let (roster, placement) = self.choose_providers(options, keep_for).await?;
         let newcomers = placement.newcomers();
         let uploader =
-            Uploader::new(placement, standard.keep_until, self.exchange.clone(), self.monitor.clone());
+            Uploader::new(placement, standard.keep_until, self.exchange.clone(), self.monitor.clone())
+                .journaled(self.vault.unfinished());
+        let sweep = self.sweep(&roster, &caught).await?;
         self.publish_what_was_left(&caught, &uploader, &roster, &standard).await?;
         let Origin { name, paths, before } = origin;
         let together = before.as_ref().map(|before| self.vault.needs(&before.id)).transpose()?;
         let confirmer = Confirmer::new(standard, together.unwrap_or_default()).mending_with(uploader.clone());
-        let store = SegmentStore::new(options.scheme, uploader.clone(), confirmer);
+        let store = SegmentStore::new(options.scheme, &uploader, confirmer);
+        // Recorded also if it fails or is told to stop: the next put goes on from there.
+        let (ledger, stop) = (store.ledger(), self.stop.clone());
         let gather = Gather::new(store, Before::new(before.as_ref(), &self.vault), &roster, self)?;
-        let Gathered { stored, root, mut items, update, counts, troubles } =
-            expected.told_during(gather.all(start()?, self)).await?;
+        let gathering = Box::pin(gather.all(start()?, self));
+        let gathered = stop.unless_told(expected.told_during(gathering)).await;
+        ledger.record(Vec::new(), &self.vault)?;
+        let Gathered { stored, root, mut items, update, counts, troubles } = gathered?;
 
         if root == Refs::Direct(Vec::new())
             && let Some(trouble) = troubles.first.first()
@@ -184,6 +190,7 @@ impl Client {
         items.push(ContentItem::Snapshot(record));
         self.vault.append(&needs(snapshot, &stored.needs), &items)?;
         self.publish_head(&uploader, &roster, &standard).await?;
+        sweep.finish_soon(self).await;
         // The snapshot stands; without this the next put reads more than it has to.
         if let Err(error) = self.vault.remember_seen(update) {
             self.monitor.note(&format!("what was read cannot be remembered: {error}"));

@@ -89,7 +89,17 @@ impl<'a> Gather<'a> {
         client: &mut Client,
     ) -> Result<Gathered, ClientError> {
         let mut is_whole = false;
-        while let Some(batch) = readings.recv().await {
+        loop {
+            let batch = tokio::select! {
+                biased;
+                batch = readings.recv() => batch,
+                // What is read comes slowly: what was stored must not wait for it.
+                tended = self.store.tend(client) => {
+                    tended?;
+                    continue;
+                }
+            };
+            let Some(batch) = batch else { break };
             for reading in batch {
                 is_whole = matches!(reading, Reading::End);
                 self.take(reading, client).await?;

@@ -8,6 +8,7 @@
 //! | `read` | files → segments with tags, on a thread of its own; unchanged files are not read |
 //! | `gather` | takes what is read, with `before`, the snapshot before it |
 //! | `store` | segments → known, confirmed and reused; or sealed, packed, encoded, stored at providers |
+//! | `ledger` | what has receipts and is not recorded yet |
 //! | `tree` | files and folders → tree pages |
 //! | `flow` | the whole, up to the published head |
 //! | `expected` | how much there is, for whoever watches |
@@ -20,6 +21,7 @@ mod exclude;
 mod expected;
 mod flow;
 mod gather;
+mod ledger;
 mod others;
 mod read;
 mod source;

@@ -39,8 +39,8 @@ fn journal(folder: &TempDir) -> PathBuf {
 fn what_was_sent_is_known_to_the_next_process_until_it_is_forgotten() {
     let (vault, folder) = fresh(1);
     note(&vault, 0..5);
-    assert_eq!(vault.unfinished().left(), [], "this run is still at it");
     vault.unfinished().settle(|sent| sent.hash == entry(3).hash);
+    assert_eq!(vault.unfinished().left().len(), 4);
     drop(vault);
     // Whether it was recorded says the manifest: the journal only grows.
     assert_eq!(left(&folder), (0..5).map(entry).collect::<Vec<_>>());
