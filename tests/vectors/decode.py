@@ -871,6 +871,11 @@ class Vault:
             reader.list(id16)
         elif kind == 8:
             reader.list(id16)
+        elif kind == 10:
+            reader.raw(16 + 8 + 32)
+            reader.text()
+        elif kind == 11:
+            reader.raw(16)
         else:
             raise FormatError(f"a placement item's type is known: {kind} is not")
 
