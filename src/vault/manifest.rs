@@ -36,6 +36,8 @@ pub(crate) struct Manifest {
     pub(super) keys: ChainKeys,
     /// The verify device that this home is; `None` of a full one.
     own_verify: Option<DeviceId>,
+    /// Bytes of a verify device's chain.
+    pub(super) verify_len_max: u64,
     pub(super) catalog: Catalog,
     pub(super) opened: OpenedRecords,
     chains: Mutex<BTreeMap<DeviceId, OpenChain>>,
@@ -81,7 +83,8 @@ impl Manifest {
             chains.insert(device, OpenChain { chain, log, len, failed: false });
         }
         let (opened, chains) = (OpenedRecords::default(), Mutex::new(chains));
-        Ok(Self { folder, keys, own_verify, catalog, opened, chains })
+        let verify_len_max = VERIFY_CHAIN_LEN_MAX;
+        Ok(Self { folder, keys, own_verify, verify_len_max, catalog, opened, chains })
     }
 
     /// The end of a chain; `None` if the home has no record of it.
@@ -237,8 +240,8 @@ impl Manifest {
         }
         let bytes: Vec<u8> = records.iter().flat_map(|(record, _)| record.as_bytes()).copied().collect();
         let is_verify = chain.device().is_some_and(|device| device.class == DeviceClass::Verify);
-        if is_verify && open.len + bytes.len() as u64 > VERIFY_CHAIN_LEN_MAX {
-            return Err(VaultError::ChainTooLong { device, max: VERIFY_CHAIN_LEN_MAX });
+        if is_verify && open.len + bytes.len() as u64 > self.verify_len_max {
+            return Err(VaultError::ChainTooLong { device, max: self.verify_len_max });
         }
         open.failed = true;
         open.log.append(&bytes, open.len)?;

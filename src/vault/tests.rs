@@ -1,6 +1,7 @@
 //! Laws of the vault as a whole, and what they are tried with.
 
 mod append;
+mod capability;
 mod crash;
 mod heads;
 mod homes;

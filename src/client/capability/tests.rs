@@ -301,3 +301,23 @@ async fn a_full_device_that_was_taken_for_lost_goes_on_as_a_new_one_and_loses_no
     let all = ["of a", "of b", FILE_NAME].map(str::to_owned);
     assert_eq!(names(&scene.full("a").await), BTreeSet::from(all));
 }
+
+#[tokio::test]
+async fn a_head_under_anothers_author_is_none() {
+    let scene = Scene::start().await;
+    let capability = scene.export().await;
+    scene.recover("b").await;
+    let full = scene.full("a").await;
+    let mut head = full.vault.head().unwrap().unwrap();
+    head.counter += 100;
+    // More than a holder could do: a head that its device has signed.
+    let sealed = full.seal(&head, full.vault.access().actor()).unwrap();
+    let access = capability.access();
+    let made_at = scene.env.now().saturating_add(Duration::from_secs(1));
+    let draft = crate::client::head::find::draft(&sealed, &head.device, access.actor());
+    let event = draft.sign(&access.actor().head_author(), made_at);
+    full.carrier.publish_acknowledged(event, Duration::from_secs(5)).await;
+    let caught = scene.full("b").await.catch_up().await.unwrap();
+    assert_eq!(caught.heads[&head.device].counter, head.counter - 100);
+    assert!(caught.unread.is_empty() && caught.verifiers.is_empty());
+}
