@@ -3,10 +3,13 @@
 use std::fs;
 use std::os::unix::fs::FileExt;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
-use crate::support::{World, eventually, files, len_below, stderr, text};
+use crate::support::{World, eventually, eventually_within, files, len_below, stderr, text};
 
 const MIB: u64 = 1024 * 1024;
+/// How long a busy machine may take to move what a test waits for.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Starts `blobdvm` on the vault `home`, and does not wait for it.
 fn begin(world: &World, args: &[&str]) -> Child {
@@ -30,7 +33,7 @@ fn a_put_that_is_killed_halfway_sends_little_more_than_the_rest() {
     let file = world.file("large.bin", 32 << 20, 1);
     let all = 32 * MIB * 3 / 2;
     let mut put = begin(&world, &["put", text(&file)]);
-    eventually("half of it", || stored(&world) >= all / 2);
+    eventually_within(PATIENCE, "half of it", || stored(&world) >= all / 2);
     put.kill().unwrap();
     put.wait().unwrap();
     let again = world.json(&["put", text(&file)]);
@@ -49,7 +52,7 @@ fn what_was_receipted_before_ctrl_c_is_not_sent_again() {
     let file = world.file("large.bin", 24 << 20, 2);
     let all = 24 * MIB * 3 / 2;
     let mut put = begin(&world, &["put", text(&file)]);
-    eventually("half of it", || stored(&world) >= all / 2);
+    eventually_within(PATIENCE, "half of it", || stored(&world) >= all / 2);
     Command::new("kill").args(["-INT", &put.id().to_string()]).status().unwrap();
     assert_eq!(put.wait().unwrap().code(), Some(130));
     let sent = world.json(&["put", text(&file)])["stored_bytes"].as_u64().unwrap();
@@ -66,7 +69,7 @@ fn a_get_that_is_killed_halfway_fetches_little_more_than_the_rest() {
     let out = world.path("out/large.bin");
     let fetched = || len_below(&world.path("out"));
     let mut get = begin(&world, &["get", "large.bin", "-o", text(&out)]);
-    eventually("half of it", || fetched() >= LEN / 2);
+    eventually_within(PATIENCE, "half of it", || fetched() >= LEN / 2);
     get.kill().unwrap();
     get.wait().unwrap();
     let had: u64 = fetched();
@@ -86,7 +89,7 @@ fn a_part_that_was_changed_is_trusted_up_to_the_change() {
     let out = world.path("out/large.bin");
     let mut get = begin(&world, &["get", "large.bin", "-o", text(&out)]);
     let fetched = || len_below(&world.path("out"));
-    eventually("most of it", || fetched() >= 14 * MIB);
+    eventually_within(PATIENCE, "most of it", || fetched() >= 14 * MIB);
     get.kill().unwrap();
     get.wait().unwrap();
     let part = files(&world.path("out")).remove(0);

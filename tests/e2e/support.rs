@@ -244,11 +244,16 @@ pub fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
+/// Waits until `condition` holds, which takes no longer than a start does.
+pub fn eventually(what: &str, condition: impl FnMut() -> bool) {
+    eventually_within(START_DEADLINE, what, condition);
+}
+
 /// Waits until `condition` holds.
-pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
+pub fn eventually_within(deadline: Duration, what: &str, mut condition: impl FnMut() -> bool) {
     let start = Instant::now();
     while !condition() {
-        assert!(start.elapsed() < START_DEADLINE, "{what} did not happen");
+        assert!(start.elapsed() < deadline, "{what} did not happen");
         std::thread::sleep(Duration::from_millis(20));
     }
 }
