@@ -259,7 +259,7 @@ pub(crate) async fn still_there(
     standard: &Standard,
 ) -> Vec<Option<Timestamp>> {
     let hashes: Vec<_> = shards.iter().map(|shard| shard.hash).collect();
-    let stats = match exchange.stat(provider, &hashes).await {
+    let stats = match exchange.stat_hastily(provider, &hashes).await {
         Ok(stats) => stats,
         Err(error) => {
             tracing::warn!(provider = %provider.short(), %error, "cannot confirm what it keeps");

@@ -38,6 +38,7 @@ pub mod monitor;
 pub mod placement;
 pub mod prune;
 pub mod put;
+mod race;
 pub mod recover;
 pub mod roster;
 mod stop;

@@ -33,11 +33,12 @@ impl Exchange {
     ) -> Result<Vec<Option<Promise>>, ExchangeError> {
         let link = self.link(provider)?;
         if link.terms.speaks(Extension::Stat) {
-            return self.judged(&link, link.ask_items(hashes, ItemsOf::Stat, Action::Stat)).await;
+            let pace = link.pace(EVENT_LEN_MAX);
+            return self.judged(&link, link.ask_items(hashes, ItemsOf::Stat, Action::Stat, pace)).await;
         }
         let mut items = Vec::with_capacity(hashes.len());
         for hash in hashes {
-            items.push(match self.fetch_promised(provider, *hash, None, None).await {
+            items.push(match self.fetch_promised(provider, *hash, None, None, || {}).await {
                 Ok((blob, expires)) => {
                     let expires = expires.unwrap_or(Timestamp(0));
                     Some(Promise { size: blob.len() as u64, expires })
@@ -47,6 +48,28 @@ impl Exchange {
             });
         }
         Ok(items)
+    }
+
+    /// As [`stat`](Self::stat), of a provider that was heard in this run and that others wait for: it is given up as
+    /// soon as it is clear that it answers nothing any more. A provider without the extension gets its usual time,
+    /// because it moves whole blobs.
+    pub(crate) async fn stat_hastily(
+        &self,
+        provider: ProviderId,
+        hashes: &[BlobHash],
+    ) -> Result<Vec<Option<Promise>>, ExchangeError> {
+        let link = self.link(provider)?;
+        if !link.terms.speaks(Extension::Stat) {
+            return self.stat(provider, hashes).await;
+        }
+        let (asked, pace) = (now(), link.hasty_pace());
+        let answer = link.ask_items(hashes, ItemsOf::Stat, Action::Stat, pace).await;
+        if matches!(answer, Err(ExchangeError::Silent { .. })) {
+            self.late(provider, asked);
+            return answer;
+        }
+        self.judge(&link, asked, &answer, |took| Deed::Answered { took });
+        answer
     }
 
     /// Keeps blobs longer: for `retention` from now, or as long as the provider announces. `None` where it has not
@@ -60,7 +83,9 @@ impl Exchange {
         let link = self.link(provider)?;
         link.expect(Extension::Renew)?;
         let retention = retention.filter(|_| link.terms.speaks(Extension::Retain));
-        let renewing = link.ask_items(hashes, ItemsOf::Renew, |hashes| Action::Renew { hashes, retention });
+        let pace = link.pace(EVENT_LEN_MAX);
+        let action = |hashes| Action::Renew { hashes, retention };
+        let renewing = link.ask_items(hashes, ItemsOf::Renew, action, pace);
         self.judged(&link, renewing).await
     }
 
@@ -72,7 +97,9 @@ impl Exchange {
     ) -> Result<Vec<bool>, ExchangeError> {
         let link = self.link(provider)?;
         if link.terms.speaks(Extension::Batch) {
-            let items = self.judged(&link, link.ask_items(hashes, ItemsOf::Delete, Action::Delete)).await?;
+            let pace = link.pace(EVENT_LEN_MAX);
+            let deleting = link.ask_items(hashes, ItemsOf::Delete, Action::Delete, pace);
+            let items = self.judged(&link, deleting).await?;
             return Ok(items.iter().map(Option::is_some).collect());
         }
         let mut had_claims = Vec::with_capacity(hashes.len());
@@ -180,12 +207,13 @@ impl Link {
         hashes: &[BlobHash],
         wanted: ItemsOf,
         action: impl Fn(Hashes) -> Action,
+        pace: Pace,
     ) -> Result<Vec<Option<Promise>>, ExchangeError> {
         let is_batched = self.terms.speaks(Extension::Batch);
         let mut all = Vec::with_capacity(hashes.len());
         for part in hashes.chunks(if is_batched { BATCH_COUNT_MAX } else { 1 }) {
             let named = if is_batched { Hashes::Many(part.to_vec()) } else { Hashes::One(part[0]) };
-            match self.ask(action(named), SEVERAL).await? {
+            match self.ask_at(action(named), SEVERAL, pace).await? {
                 Answer::Items { of, items } if of == wanted && items.len() == part.len() => all.extend(items),
                 _ => return Err(ExchangeError::Corrupt { provider: self.id, hash: SEVERAL }),
             }

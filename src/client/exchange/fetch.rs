@@ -24,7 +24,18 @@ impl Exchange {
         hash: BlobHash,
         len: Option<u64>,
     ) -> Result<Bytes, ExchangeError> {
-        self.fetch_promised(provider, hash, len, None).await.map(|(blob, _)| blob)
+        self.fetch_begun(provider, hash, len, || {}).await
+    }
+
+    /// As [`fetch`](Self::fetch); says when the blob has its place in the windows and is asked for.
+    pub(crate) async fn fetch_begun(
+        &self,
+        provider: ProviderId,
+        hash: BlobHash,
+        len: Option<u64>,
+        begin: impl FnOnce(),
+    ) -> Result<Bytes, ExchangeError> {
+        self.fetch_promised(provider, hash, len, None, begin).await.map(|(blob, _)| blob)
     }
 
     /// Fetches a blob, and until when the provider says to keep it. `meter` counts what moves for it.
@@ -34,10 +45,12 @@ impl Exchange {
         hash: BlobHash,
         len: Option<u64>,
         meter: Option<&AtomicU64>,
+        begin: impl FnOnce(),
     ) -> Result<(Bytes, Option<Timestamp>), ExchangeError> {
         let link = self.link(provider)?;
         let window_bytes = u64::from(link.options().chunk_window) * CHUNK_LEN;
         let admission = self.admit(len.unwrap_or(window_bytes), &link).await;
+        begin();
         let started = now();
         let outcome = run(&link, hash, len, meter).await;
         admission.end(&outcome);

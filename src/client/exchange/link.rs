@@ -1,13 +1,14 @@
 //! One provider, as the client speaks to it.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nostr::{Event, Filter, Keys, Kind, PublicKey, RelayUrl};
 use tokio::sync::OnceCell;
 use tokio::task::JoinSet;
 
 use crate::client::ProviderTerms;
+use crate::client::exchange::drive::now;
 use crate::client::exchange::switch::Switch;
 use crate::client::exchange::window::Window;
 use crate::client::exchange::{ExchangeError, ExchangeOptions};
@@ -26,6 +27,17 @@ const RETRY_MIN: Duration = Duration::from_millis(500);
 const RETRY_MAX: Duration = Duration::from_secs(10);
 /// A retry waits for so many times what exchanges with this provider usually take.
 const RETRY_LATENCIES: u32 = 4;
+
+/// Whoever is asked in haste is silent if it has not answered after so many times what exchanges with it take,
+const HASTY_LATENCIES: u32 = 10;
+/// and not before that,
+const HASTY_MIN: Duration = Duration::from_millis(900);
+/// and at the latest after that.
+const HASTY_MAX: Duration = Duration::from_secs(5);
+/// Or after that, if it was late at something else before.
+const HASTY_QUIET: Duration = Duration::from_millis(250);
+/// Shortest wait before a retry of such a question: it has to come in time.
+const HASTY_RETRY_MIN: Duration = Duration::from_millis(200);
 
 /// One provider: who speaks to it, how much is under way, and what is known of the way there.
 pub(super) struct Link {
@@ -51,6 +63,10 @@ struct Way {
     heard_on: Option<RelayUrl>,
     /// What exchanges take, smoothed.
     latency: Option<Duration>,
+    /// When anything was last heard from it.
+    heard_at: Option<Instant>,
+    /// It was late, and nothing was heard since.
+    is_quiet: bool,
 }
 
 impl Link {
@@ -131,6 +147,34 @@ impl Link {
         Pace { retry_first, retry_max: retry_first * 2, stall_timeout: stall_timeout + slow * 2 }
     }
 
+    /// The waits of a question that others depend on: whoever answers at all has answered by then.
+    pub(super) fn hasty_pace(&self) -> Pace {
+        let latency = self.latency().unwrap_or(HASTY_MAX);
+        let retry_first = (latency * 3).clamp(HASTY_RETRY_MIN, RETRY_MAX);
+        let usual = (latency * HASTY_LATENCIES).clamp(HASTY_MIN, HASTY_MAX);
+        let stall_timeout = if self.is_quiet() { HASTY_QUIET } else { usual }.min(self.options.stall_timeout);
+        Pace { retry_first, retry_max: retry_first, stall_timeout }
+    }
+
+    /// What exchanges take, smoothed.
+    pub(super) fn latency(&self) -> Option<Duration> {
+        self.way().latency
+    }
+
+    /// Counts the provider as quiet, unless it was heard after `since`. Whether it was not quiet before.
+    pub(super) fn hush_unless_heard(&self, since: Instant) -> bool {
+        let mut way = self.way();
+        let is_heard = way.heard_at.is_some_and(|heard| heard > since);
+        let is_news = !is_heard && !way.is_quiet;
+        way.is_quiet |= !is_heard;
+        is_news
+    }
+
+    /// True if the provider was late, and nothing was heard from it since.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.way().is_quiet
+    }
+
     /// Takes in what an exchange took.
     pub(super) fn learn_latency(&self, took: Duration) {
         let mut way = self.way();
@@ -183,8 +227,11 @@ async fn read_all(subscription: &mut Subscription, switch: &Switch, way: &Mutex<
             continue;
         }
         let is_answer = incoming.event.kind.as_u16() != CHUNK_KIND;
-        if switch.deliver(incoming.event) && is_answer {
-            way.lock().unwrap_or_else(PoisonError::into_inner).heard_on = Some(incoming.relay);
+        let is_wanted = switch.deliver(incoming.event);
+        let mut way = way.lock().unwrap_or_else(PoisonError::into_inner);
+        (way.heard_at, way.is_quiet) = (Some(now()), false);
+        if is_wanted && is_answer {
+            way.heard_on = Some(incoming.relay);
         }
     }
 }

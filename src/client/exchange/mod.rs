@@ -23,7 +23,7 @@ mod record;
 mod store;
 mod switch;
 #[cfg(test)]
-mod tests;
+pub(in crate::client) mod tests;
 mod window;
 
 pub use audit::{AuditSample, AuditVerdict, Audited};

@@ -31,6 +31,24 @@ impl Exchange {
         }
     }
 
+    /// The provider was late at something that was asked of it at `since`. If nothing at all was heard from it since,
+    /// it counts as silent.
+    pub(crate) fn late(&self, provider: ProviderId, since: Instant) {
+        if self.link(provider).is_ok_and(|link| link.hush_unless_heard(since)) {
+            self.note(provider, Deed::Silent);
+        }
+    }
+
+    /// True if the provider was late, and nothing was heard from it since.
+    pub(crate) fn is_quiet(&self, provider: ProviderId) -> bool {
+        self.link(provider).is_ok_and(|link| link.is_quiet())
+    }
+
+    /// How long the provider's answers take in this run; zero before the first.
+    pub(crate) fn usual_latency(&self, provider: ProviderId) -> Duration {
+        self.link(provider).ok().and_then(|link| link.latency()).unwrap_or_default()
+    }
+
     /// Takes what was noted since the last call.
     pub fn take_records(&self) -> BTreeMap<ProviderId, ProviderRecord> {
         std::mem::take(&mut *self.records().lock())

@@ -31,6 +31,17 @@ impl Exchange {
         blob: Bytes,
         options: StoreOptions,
     ) -> Result<Receipt, ExchangeError> {
+        self.store_begun(provider, blob, options, || {}).await
+    }
+
+    /// As [`store`](Self::store); says when the blob has its place in the windows and goes out.
+    pub(crate) async fn store_begun(
+        &self,
+        provider: ProviderId,
+        blob: Bytes,
+        options: StoreOptions,
+        begin: impl FnOnce(),
+    ) -> Result<Receipt, ExchangeError> {
         let link = self.link(provider)?;
         let len = blob.len() as u64;
         let len_max = link.terms.max_file_size.min(BLOB_LEN_MAX);
@@ -40,6 +51,7 @@ impl Exchange {
         }
         let hash = options.hash.unwrap_or_else(|| BlobHash::of(&blob));
         let admission = self.admit(len, &link).await;
+        begin();
         let started = now();
         let is_chunked = len > CHUNK_LEN && link.terms.speaks(Extension::Chunked);
         let outcome = if is_chunked {

@@ -58,7 +58,9 @@ impl Client {
         }
         let (mut segments, fetcher) = self.segments(demand, std::collections::BTreeSet::new()).await?;
         let mut checked = Checked::new(Stream(out));
-        let bytes = checked.take(&spans, &mut segments).await.map_err(stream_failed)?;
+        let taken = checked.take(&spans, &mut segments).await;
+        self.note_blemishes(&fetcher);
+        let bytes = taken.map_err(stream_failed)?;
         let mut written = match range {
             None => checked.finish(file, &item.path)?,
             Some(_) => checked.into_inner(),

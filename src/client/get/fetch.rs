@@ -1,21 +1,23 @@
-//! One pack from its shards: any k of them, from the providers that promise the most, or the few data shards in which
-//! the wanted bytes lie. A shard that is missing or wrong is blamed on its provider and made up for by others.
+//! Packs from their shards, from the providers that promise the most. A shard that is missing or wrong is blamed on its
+//! provider and made up for by others.
 
-use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::task::JoinSet;
 
 use crate::client::error::{ClientError, Failure};
 use crate::client::exchange::{Exchange, ExchangeError};
+use crate::client::get::hunt::Hunt;
 use crate::client::monitor::Monitor;
-use crate::client::roster::{PROBE_DEADLINE, Roster};
+use crate::client::race::{Races, Runner};
+use crate::client::roster::{Member, PROBE_DEADLINE, Roster};
 use crate::format::Coding;
 use crate::format::pack::VerifiedShard;
 use crate::types::{BlobHash, PackId, ProviderId, ShardIndex};
+use crate::vault::Blemish;
+use crate::wire::ErrorCode;
 
 /// A provider that promised a shard.
 pub(crate) type Holder = (ShardIndex, ProviderId);
@@ -29,6 +31,9 @@ pub(crate) struct Fetcher {
     latencies: Arc<BTreeMap<ProviderId, Duration>>,
     /// Providers that the user wants asked first.
     preferred: Arc<BTreeSet<ProviderId>>,
+    /// Providers that the user wants nothing to do with: asked when nobody else is left.
+    banned: Arc<BTreeSet<ProviderId>>,
+    races: Races,
     state: Arc<Mutex<State>>,
 }
 
@@ -39,29 +44,20 @@ struct State {
     /// Providers that failed in this run: asked when nobody else is left.
     demoted: BTreeSet<ProviderId>,
     failures: Vec<Failure>,
+    blemishes: BTreeSet<Blemish>,
 }
 
-/// The search for shards of one pack.
-struct Hunt<'a> {
-    pack: PackId,
-    coding: &'a Coding,
-    untried: Vec<Holder>,
-    /// Shards that are here, or on their way.
-    asked: BTreeSet<ShardIndex>,
-    intact: Vec<VerifiedShard>,
-    failures: Vec<Failure>,
+/// A fetch that counts as under way until it is dropped.
+pub(super) struct Load {
+    state: Arc<Mutex<State>>,
+    provider: ProviderId,
 }
 
-impl<'a> Hunt<'a> {
-    fn new(pack: PackId, coding: &'a Coding, holders: &[Holder]) -> Self {
-        let (asked, intact, failures) = (BTreeSet::new(), Vec::new(), Vec::new());
-        Self { pack, coding, untried: holders.to_vec(), asked, intact, failures }
-    }
-
-    fn enough_for_all(self) -> Result<Vec<VerifiedShard>, ClientError> {
-        let Self { pack, coding, intact, failures, .. } = self;
-        let (have, need) = (intact.len(), usize::from(coding.scheme.need()));
-        if have < need { Err(ClientError::TooFewShards { pack, have, need, failures }) } else { Ok(intact) }
+impl Drop for Load {
+    fn drop(&mut self) {
+        if let Some(load) = lock(&self.state).load.get_mut(&self.provider) {
+            *load -= 1;
+        }
     }
 }
 
@@ -73,8 +69,11 @@ impl Fetcher {
         monitor: Arc<dyn Monitor>,
     ) -> Self {
         let latencies = roster.members.iter().map(|(provider, member)| (*provider, member.latency)).collect();
-        let (latencies, preferred) = (Arc::new(latencies), Arc::new(preferred));
-        Self { exchange, monitor, latencies, preferred, state: Arc::default() }
+        let is_banned = |(_, member): &(&ProviderId, &Member)| !member.is_usable();
+        let banned = roster.members.iter().filter(is_banned).map(|(provider, _)| *provider).collect();
+        let (latencies, preferred, banned) = (Arc::new(latencies), Arc::new(preferred), Arc::new(banned));
+        let races = Races::new(exchange.clone());
+        Self { exchange, monitor, latencies, preferred, banned, races, state: Arc::default() }
     }
 
     /// What providers failed at so far.
@@ -92,9 +91,7 @@ impl Fetcher {
         coding: &Coding,
         holders: &[Holder],
     ) -> Result<Vec<VerifiedShard>, ClientError> {
-        let mut hunt = Hunt::new(pack, coding, holders);
-        self.hunt(&mut hunt, usize::from(coding.scheme.need()), |_| true).await;
-        hunt.enough_for_all()
+        Hunt::new(self, pack, coding, holders).run().await
     }
 
     /// Fetches and verifies the data shards `wanted` of a pack, where those who hold them answer and have not failed;
@@ -109,88 +106,69 @@ impl Fetcher {
         coding: &Coding,
         holders: &[Holder],
     ) -> Result<Vec<VerifiedShard>, ClientError> {
-        let mut hunt = Hunt::new(pack, coding, holders);
-        let is_likely = |(shard, provider): &Holder| wanted.contains(shard) && self.is_likely(provider);
-        let likely: BTreeSet<_> =
-            holders.iter().filter(|holder| is_likely(holder)).map(|(shard, _)| shard).collect();
-        if likely.len() == wanted.len() {
-            self.hunt(&mut hunt, wanted.len(), is_likely).await;
-            if hunt.intact.len() == wanted.len() {
-                return Ok(hunt.intact);
-            }
-        }
-        self.hunt(&mut hunt, usize::from(coding.scheme.need()), |_| true).await;
-        hunt.enough_for_all()
+        Hunt::new(self, pack, coding, holders).narrow(wanted).run().await
     }
 
-    /// Asks the holders that `may` be asked, best first, until `count` shards are there or nobody is left.
-    async fn hunt(&self, hunt: &mut Hunt<'_>, count: usize, may: impl Fn(&Holder) -> bool) {
-        let (pack, coding) = (hunt.pack, hunt.coding);
-        let mut fetches = JoinSet::new();
-        loop {
-            while hunt.intact.len() + fetches.len() < count {
-                let Some((shard, provider)) = self.take_best(hunt, &may) else { break };
-                let Some(name) = coding.shards.get(shard.as_usize()) else { continue };
-                hunt.asked.insert(shard);
-                *self.state().load.entry(provider).or_default() += 1;
-                let (fetcher, hash, len) = (self.clone(), name.hash, u64::from(coding.shard_len()));
-                fetches.spawn(async move { (shard, provider, fetcher.fetch(provider, hash, len).await) });
-            }
-            let Some(done) = fetches.join_next().await else { break };
-            let (shard, provider, result) = done.expect("a fetch neither panics nor is aborted here");
-            match self.verified(shard, provider, pack, coding, result) {
-                Ok(shard) => hunt.intact.push(shard),
-                Err(failure) => {
-                    // Another holder of the same shard may be asked.
-                    hunt.asked.remove(&shard);
-                    hunt.failures.push(failure);
-                }
-            }
-        }
+    /// Shards that providers promised, and that were found missing or wrong there so far.
+    pub(crate) fn blemishes(&self) -> Vec<Blemish> {
+        self.state().blemishes.iter().copied().collect()
+    }
+
+    pub(super) fn races(&self) -> &Races {
+        &self.races
+    }
+
+    /// Counts one more fetch as under way.
+    pub(super) fn load(&self, provider: ProviderId) -> Load {
+        *self.state().load.entry(provider).or_default() += 1;
+        Load { state: self.state.clone(), provider }
     }
 
     /// Fetches one blob. A provider that has not answered in this run is first asked whether it is there: all the
     /// patience that a transfer deserves would be wasted on it.
-    async fn fetch(&self, provider: ProviderId, hash: BlobHash, len: u64) -> Result<Bytes, ExchangeError> {
+    pub(super) async fn fetch(
+        &self,
+        provider: ProviderId,
+        hash: BlobHash,
+        len: u64,
+        runner: &Runner,
+    ) -> Result<Bytes, ExchangeError> {
         if !self.latencies.contains_key(&provider) {
+            runner.begin();
             self.exchange.probe(provider, PROBE_DEADLINE).await?;
         }
-        self.exchange.fetch(provider, hash, Some(len)).await
+        self.exchange.fetch_begun(provider, hash, Some(len), || runner.begin()).await
     }
 
-    /// Whether the provider has answered in this run, and not failed since.
-    fn is_likely(&self, provider: &ProviderId) -> bool {
-        self.latencies.contains_key(provider) && !self.state().demoted.contains(provider)
+    /// Whether the provider has answered in this run, and was neither late nor wrong since.
+    pub(super) fn is_likely(&self, provider: &ProviderId) -> bool {
+        let is_good = self.latencies.contains_key(provider) && !self.banned.contains(provider);
+        is_good && !self.state().demoted.contains(provider) && !self.races.is_suspect(provider)
     }
 
-    /// Takes the holder that promises most out of those who `may` be asked and whose shard is not asked for yet.
-    fn take_best(&self, hunt: &mut Hunt<'_>, may: impl Fn(&Holder) -> bool) -> Option<Holder> {
-        let open: Vec<usize> = (0..hunt.untried.len())
-            .filter(|index| !hunt.asked.contains(&hunt.untried[*index].0) && may(&hunt.untried[*index]))
-            .collect();
-        let state = self.state();
-        let rank = |(shard, provider): &Holder| {
+    /// The key of the holder that promises most.
+    pub(super) fn best<K>(&self, holders: Vec<(K, Holder)>) -> Option<K> {
+        let (suspects, state) = (self.races.all_suspects(), self.state());
+        let rank = |(_, (shard, provider)): &(K, Holder)| {
             let load = state.load.get(provider).copied().unwrap_or(0);
             let answered = self.latencies.contains_key(provider);
-            let preferred = self.preferred.contains(provider);
-            (Reverse((!state.demoted.contains(provider), answered, preferred)), load, *shard, *provider)
+            let is_bad = (self.banned.contains(provider), state.demoted.contains(provider));
+            let is_slow = (!answered, suspects.contains(provider));
+            (is_bad, is_slow, !self.preferred.contains(provider), load, *shard, *provider)
         };
-        let best = open.into_iter().min_by_key(|index| rank(&hunt.untried[*index]))?;
-        drop(state);
-        Some(hunt.untried.swap_remove(best))
+        holders.into_iter().min_by_key(rank).map(|(key, _)| key)
     }
 
-    fn verified(
+    /// Judges what has come, and blames the provider where it is not the shard.
+    pub(super) fn verified(
         &self,
-        shard: ShardIndex,
-        provider: ProviderId,
+        (shard, provider): Holder,
         pack: PackId,
         coding: &Coding,
         fetched: Result<Bytes, ExchangeError>,
     ) -> Result<VerifiedShard, Failure> {
-        if let Some(load) = self.state().load.get_mut(&provider) {
-            *load -= 1;
-        }
+        let is_missing =
+            fetched.as_ref().err().and_then(ExchangeError::code) == Some(&ErrorCode::FileNotFound);
         let failure = match fetched {
             Ok(bytes) => {
                 let len = bytes.len() as u64;
@@ -207,6 +185,9 @@ impl Fetcher {
             Err(error) => Failure::new(provider, Some(pack), &error),
         };
         let mut state = self.state();
+        if is_missing || failure.corrupt {
+            state.blemishes.insert(Blemish { pack, shard, provider, is_corrupt: failure.corrupt });
+        }
         let is_new = state.demoted.insert(provider);
         state.failures.push(failure.clone());
         drop(state);
@@ -217,6 +198,10 @@ impl Fetcher {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
+}
+
+fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
 }

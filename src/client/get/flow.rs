@@ -53,11 +53,11 @@ impl Client {
             Destination::Path(path) => restore(&plan, path, files, options, &mut segments, &self.vault).await,
             Destination::Stdout => {
                 let done = compare(&files, || Stream(io::stdout()), &mut segments, &self.vault).await;
-                io::stdout().flush().map_err(ClientError::Stream)?;
-                done
+                done.and_then(|done| io::stdout().flush().map(|()| done).map_err(ClientError::Stream))
             }
             Destination::Nowhere => compare(&files, io::sink, &mut segments, &self.vault).await,
         };
+        self.note_blemishes(&fetcher);
         let (outcome, losses) = done?;
         losses.into_result(GetOutcome { failures: fetcher.failures(), ..outcome })
     }

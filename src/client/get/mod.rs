@@ -8,7 +8,8 @@
 //! | `layout` | file → segments and holes |
 //! | `demand` | segments → packs, and which of their shards |
 //! | `packs` | packs, several on their way at a time |
-//! | `fetch` | one pack from any k verified shards, or from the few that are wanted |
+//! | `fetch`, `hunt` | one pack from any k verified shards, or from the few that are wanted |
+//! | `blemishes` | what was found missing or wrong is remembered |
 //! | `segments` | packs → plaintext, authenticated |
 //! | `checked` | plaintext on its way to the file: hashed, compared |
 //! | `part`, `resume` | what an earlier get has left of a large file, and what of it is good |
@@ -16,12 +17,14 @@
 //! | `metadata`, `durable` | owner, attributes, mode, time; on the disk |
 //! | `flow`, `cat` | the whole |
 
+mod blemishes;
 mod cat;
 mod checked;
 mod demand;
 mod durable;
 pub(crate) mod fetch;
 mod flow;
+mod hunt;
 mod layout;
 mod metadata;
 mod options;

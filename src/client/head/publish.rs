@@ -1,10 +1,13 @@
 //! A new head: records that no head covers yet go out to providers, the head goes to every relay, and is read back.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::StreamExt;
 use futures_util::future::join_all;
-use tokio::time::{Instant, sleep};
+use futures_util::stream::FuturesUnordered;
+use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::client::base::Client;
 use crate::client::confirm::Standard;
@@ -22,6 +25,8 @@ use crate::types::limits::{HEAD_OTHER_COUNT_MAX, HEAD_RUN_COUNT_MAX};
 use crate::types::{DeviceId, ProviderId};
 use crate::vault::{HeadRelation, Part};
 
+/// How long the others may take to keep a copy of the head once the first has one, at least.
+const COPY_GRACE: Duration = Duration::from_millis(300);
 /// Pause between two attempts to read the head back.
 const READ_BACK_PAUSE: Duration = Duration::from_millis(100);
 
@@ -66,7 +71,9 @@ impl Client {
         // Before anybody can see it: a head of this device that is on a relay is always known here.
         self.vault.set_head(&head)?;
         self.vault.unfinished().settle(|sent| sent.part == Part::Manifest { counter });
-        self.send(&head).await
+        self.send(&head).await?;
+        uploader.settle().await;
+        Ok(())
     }
 
     /// Publishes a head for another device of this vault, after its last one, which leads to as much: only where its
@@ -85,7 +92,9 @@ impl Client {
         let copies = head.providers.clone();
         self.keep_head_at(&copies, &head, uploader, roster).await?;
         self.vault.note_head(&head)?;
-        self.send(&head).await
+        self.send(&head).await?;
+        uploader.settle().await;
+        Ok(())
     }
 
     /// Sends a head to every relay, and reads it back.
@@ -193,7 +202,8 @@ impl Client {
     }
 
     /// Keeps the head as a small blob at every provider that has a pack of the manifest, each sealed afresh, so that
-    /// it can be found where no relay has it. A provider that fails here is reported: the others have one too.
+    /// it can be found where no relay has it. A provider that fails here, or is much slower than the first, is reported:
+    /// the others have one too.
     async fn keep_head_at(
         &self,
         providers: &[ProviderId],
@@ -201,15 +211,31 @@ impl Client {
         uploader: &Uploader,
         roster: &Roster,
     ) -> Result<(), ClientError> {
-        let mut stores = Vec::new();
-        for provider in providers.iter().filter(|provider| roster.can_use(provider)) {
-            stores.push(
-                uploader.store_at(*provider, Bytes::from(self.seal(head, self.vault.access().actor())?)),
-            );
+        let (started, stores) = (Instant::now(), FuturesUnordered::new());
+        let mut waiting = BTreeSet::new();
+        for provider in providers.iter().copied().filter(|provider| roster.can_use(provider)) {
+            let copy = Bytes::from(self.seal(head, self.vault.access().actor())?);
+            waiting.insert(provider);
+            stores.push(async move { (provider, uploader.store_at(provider, copy).await) });
         }
-        let results = join_all(stores).await;
-        let kept = results.iter().filter(|result| result.is_ok()).count();
-        let failures: Vec<Failure> = results.into_iter().filter_map(Result::err).collect();
+        tokio::pin!(stores);
+        let (mut kept, mut failures) = (0, Vec::new());
+        let mut deadline = started + self.patience * 2;
+        while let Ok(Some((provider, result))) = timeout_at(deadline, stores.next()).await {
+            waiting.remove(&provider);
+            match result {
+                Ok(()) => {
+                    kept += 1;
+                    deadline = deadline.min(Instant::now() + COPY_GRACE.max(started.elapsed() * 3));
+                }
+                Err(failure) => failures.push(failure),
+            }
+        }
+        for provider in waiting {
+            self.exchange.late(provider, started.into_std());
+            let why = "is too slow to keep a copy of the head".to_owned();
+            failures.push(Failure { provider, pack: None, why, corrupt: false });
+        }
         for failure in &failures {
             self.monitor.failed(failure);
         }

@@ -17,7 +17,7 @@ use crate::wire::*;
 
 /// How a provider misbehaves.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Manner {
+pub(in crate::client) enum Manner {
     Good,
     /// Hears everything, says nothing.
     Silent,
@@ -44,27 +44,32 @@ pub(super) enum Manner {
     Short,
 }
 
-pub(super) struct Model {
-    pub(super) terms: ProviderTerms,
-    pub(super) state: Arc<Mutex<State>>,
+pub(in crate::client) struct Model {
+    pub(in crate::client) terms: ProviderTerms,
+    pub(in crate::client) state: Arc<Mutex<State>>,
     _tasks: JoinSet<()>,
 }
 
-pub(super) struct State {
+pub(in crate::client) struct State {
     keys: Keys,
     is_plain: bool,
-    pub(super) manner: Manner,
-    pub(super) blobs: BTreeMap<BlobHash, Bytes>,
+    pub(in crate::client) manner: Manner,
+    pub(in crate::client) blobs: BTreeMap<BlobHash, Bytes>,
     uploads: BTreeMap<(ClientId, BlobHash), BTreeMap<ChunkIndex, Bytes>>,
-    stored: BTreeSet<(ClientId, BlobHash)>,
+    pub(in crate::client) stored: BTreeSet<(ClientId, BlobHash)>,
     newest: BTreeMap<(ClientId, BlobHash), Event>,
-    pub(super) requests: u32,
-    pub(super) audited: Option<AuditAnswer>,
+    pub(in crate::client) requests: u32,
+    pub(in crate::client) audited: Option<AuditAnswer>,
     nonce: u64,
 }
 
 impl Model {
-    pub(super) async fn start(seed: u8, is_plain: bool, manner: Manner, carrier: Arc<dyn Carrier>) -> Self {
+    pub(in crate::client) async fn start(
+        seed: u8,
+        is_plain: bool,
+        manner: Manner,
+        carrier: Arc<dyn Carrier>,
+    ) -> Self {
         let keys = Keys::parse(&hex::encode([seed; 32])).unwrap();
         let id = ProviderId::new(keys.public_key().to_bytes());
         let mut terms = ProviderTerms::base(id);
@@ -101,7 +106,7 @@ impl Model {
         Self { terms, state, _tasks: tasks }
     }
 
-    pub(super) fn id(&self) -> ProviderId {
+    pub(in crate::client) fn id(&self) -> ProviderId {
         self.terms.id
     }
 }
@@ -262,7 +267,7 @@ fn refuse(event: &Event, code: ErrorCode) -> Draft {
 }
 
 /// Bytes that differ everywhere.
-pub(super) fn blob(len: u64, seed: u64) -> Bytes {
+pub(in crate::client) fn blob(len: u64, seed: u64) -> Bytes {
     assert!(len <= BLOB_LEN_MAX);
     let mut state = seed;
     let mut next = || {
@@ -273,8 +278,8 @@ pub(super) fn blob(len: u64, seed: u64) -> Bytes {
 }
 
 /// Lengths around which something changes.
-pub(super) const LENGTHS: [u64; 8] =
+pub(in crate::client) const LENGTHS: [u64; 8] =
     [0, 1, CHUNK_LEN - 1, CHUNK_LEN, CHUNK_LEN + 1, 16 * CHUNK_LEN, 100 * CHUNK_LEN + 7, BLOB_LEN_MAX];
 
 /// How long a test may take on virtual time.
-pub(super) const PATIENCE: Duration = Duration::from_secs(600);
+pub(in crate::client) const PATIENCE: Duration = Duration::from_secs(600);

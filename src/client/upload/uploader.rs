@@ -1,17 +1,18 @@
-//! Packs out to providers: every shard to a provider of its own, each with a receipt; a provider that refuses or is
-//! silent is replaced by another if there is one.
+//! What all uploads of one operation share.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::task::JoinSet;
 
 use crate::client::error::{ClientError, Failure};
 use crate::client::exchange::{Exchange, Receipt, StoreOptions};
 use crate::client::monitor::Monitor;
 use crate::client::placement::{Avoid, Placement};
+use crate::client::race::Races;
+use crate::client::upload::pack::PackUpload;
+use crate::client::upload::strays::Strays;
 use crate::types::{BlobHash, PackId, ProviderId, ShardIndex, Timestamp};
 use crate::vault::{Part, Unfinished};
 
@@ -43,6 +44,8 @@ pub(crate) struct Uploader {
     /// Where what is sent is written down before it leaves.
     journal: Option<Arc<Unfinished>>,
     purpose: Purpose,
+    races: Races,
+    strays: Strays,
     state: Arc<Mutex<State>>,
 }
 
@@ -61,7 +64,9 @@ enum Purpose {
 #[derive(Default)]
 struct State {
     /// Providers that failed in this run, and get nothing more.
-    avoid: Avoid,
+    down: BTreeSet<ProviderId>,
+    /// Copies of which the user was told that they may stay.
+    told: BTreeSet<(ProviderId, BlobHash)>,
     failures: Vec<Failure>,
     packs: usize,
     tally: Tally,
@@ -87,8 +92,10 @@ impl Uploader {
         exchange: Exchange,
         monitor: Arc<dyn Monitor>,
     ) -> Self {
+        let (races, strays) = (Races::new(exchange.clone()), Strays::new(exchange.clone()));
         let (journal, purpose, state) = Default::default();
-        Self { exchange, monitor, placement: Arc::new(placement), keep_until, journal, purpose, state }
+        let placement = Arc::new(placement);
+        Self { exchange, monitor, placement, keep_until, journal, purpose, races, strays, state }
     }
 
     /// The same, which can write down in `journal` what it sends.
@@ -122,44 +129,14 @@ impl Uploader {
     /// [`ClientError::SpreadNotReached`] when a provider failed and no spare is left; then the shards of this pack
     /// that were stored are deleted again, as far as possible.
     pub(crate) async fn store(&self, shards: Shards) -> Result<Vec<Kept>, ClientError> {
-        let number = {
+        let suspect = self.races.suspects();
+        let turn = {
             let mut state = self.state();
             state.packs += 1;
-            state.packs
+            let avoid = Avoid { suspect, down: state.down.clone() };
+            self.placement.turn(state.packs, &avoid)
         };
-        let wanted = shards.blobs.len();
-        let mut taken = BTreeSet::new();
-        let mut sending = JoinSet::new();
-        let turn = self.placement.turn(number, &self.state().avoid);
-        for (index, (hash, blob)) in (0..).map(ShardIndex).zip(&shards.blobs) {
-            match turn.get(index.as_usize()).copied() {
-                Some(provider) => {
-                    taken.insert(provider);
-                    self.note(shards.pack, index, *hash, provider);
-                    self.send(index, *hash, blob.clone(), provider, &mut sending);
-                }
-                None => return Err(self.give_up(&shards, Vec::new(), sending).await),
-            }
-        }
-        let mut kept = Vec::with_capacity(wanted);
-        while let Some(done) = sending.join_next().await {
-            let (index, provider, result) = done.expect("an upload neither panics nor is aborted here");
-            match result {
-                Ok(receipt) => kept.push(self.count(index, provider, &receipt)),
-                Err(failure) => {
-                    self.blame(&Failure { pack: Some(shards.pack), ..failure });
-                    let Some(other) = self.spare(&taken) else {
-                        return Err(self.give_up(&shards, kept, sending).await);
-                    };
-                    taken.insert(other);
-                    let (hash, blob) = shards.blobs[index.as_usize()].clone();
-                    self.note(shards.pack, index, hash, other);
-                    self.send(index, hash, blob, other, &mut sending);
-                }
-            }
-        }
-        kept.sort_by_key(|kept| kept.shard);
-        Ok(kept)
+        PackUpload::new(self, &shards).run(&turn).await
     }
 
     /// Stores one shard at one provider.
@@ -169,7 +146,7 @@ impl Uploader {
         (hash, blob): (BlobHash, Bytes),
         provider: ProviderId,
     ) -> Result<Kept, Failure> {
-        let receipt = store_one(&self.exchange, provider, Some(hash), blob, self.keep_until).await?;
+        let receipt = store_one(&self.exchange, provider, Some(hash), blob, self.keep_until, || {}).await?;
         Ok(self.count(shard, provider, &receipt))
     }
 
@@ -177,13 +154,13 @@ impl Uploader {
     pub(crate) async fn store_at(&self, provider: ProviderId, blob: Bytes) -> Result<(), Failure> {
         let hash = BlobHash::of(&blob);
         self.note(PackId::new([0; PackId::LEN]), ShardIndex(0), hash, provider);
-        let receipt = store_one(&self.exchange, provider, Some(hash), blob, self.keep_until).await?;
+        let receipt = store_one(&self.exchange, provider, Some(hash), blob, self.keep_until, || {}).await?;
         self.count(ShardIndex(0), provider, &receipt);
         Ok(())
     }
 
     /// Writes down what is about to be sent.
-    fn note(&self, pack: PackId, shard: ShardIndex, hash: BlobHash, provider: ProviderId) {
+    pub(super) fn note(&self, pack: PackId, shard: ShardIndex, hash: BlobHash, provider: ProviderId) {
         let part = match self.purpose {
             Purpose::Other => return,
             Purpose::Pack => Part::Shard { pack, shard },
@@ -194,26 +171,47 @@ impl Uploader {
         }
     }
 
-    fn send(
-        &self,
-        index: ShardIndex,
-        hash: BlobHash,
-        blob: Bytes,
-        provider: ProviderId,
-        sending: &mut JoinSet<(ShardIndex, ProviderId, Result<Receipt, Failure>)>,
-    ) {
-        let (exchange, keep_until) = (self.exchange.clone(), self.keep_until);
-        sending.spawn(async move {
-            (index, provider, store_one(&exchange, provider, Some(hash), blob, keep_until).await)
-        });
+    /// Waits a moment for copies that came too late to be deleted, and says where some may have stayed.
+    pub(crate) async fn settle(&self) {
+        let left = self.strays.settle().await;
+        for (provider, hash) in left {
+            if self.state().told.insert((provider, hash)) {
+                let provider = provider.short();
+                self.monitor.note(&format!(
+                    "a shard that provider {provider} may have got too late was stored elsewhere; a prune deletes it"
+                ));
+            }
+        }
     }
 
-    /// The next provider that has no shard of this pack and has not failed.
+    pub(super) fn races(&self) -> &Races {
+        &self.races
+    }
+
+    pub(super) fn strays(&self) -> &Strays {
+        &self.strays
+    }
+
+    pub(super) fn exchange(&self) -> &Exchange {
+        &self.exchange
+    }
+
+    pub(super) fn keep_until(&self) -> Timestamp {
+        self.keep_until
+    }
+
+    pub(super) fn is_down(&self, provider: &ProviderId) -> bool {
+        self.state().down.contains(provider)
+    }
+
+    /// The best provider that was sent no shard of this pack and has not failed.
     pub(crate) fn spare(&self, taken: &BTreeSet<ProviderId>) -> Option<ProviderId> {
-        self.placement.spare(taken, &self.state().avoid)
+        let suspect = self.races.all_suspects();
+        let avoid = Avoid { suspect, down: self.state().down.clone() };
+        self.placement.spare(taken, &avoid)
     }
 
-    fn count(&self, shard: ShardIndex, provider: ProviderId, receipt: &Receipt) -> Kept {
+    pub(super) fn count(&self, shard: ShardIndex, provider: ProviderId, receipt: &Receipt) -> Kept {
         let mut state = self.state();
         let tally = &mut state.tally;
         tally.blobs += 1;
@@ -228,37 +226,11 @@ impl Uploader {
 
     pub(crate) fn blame(&self, failure: &Failure) {
         let mut state = self.state();
-        let is_new = state.avoid.down.insert(failure.provider);
+        let is_new = state.down.insert(failure.provider);
         state.failures.push(failure.clone());
         drop(state);
         if is_new {
             self.monitor.failed(failure);
-        }
-    }
-
-    /// Ends a pack that cannot reach its spread: nothing of it is to stay behind.
-    async fn give_up(
-        &self,
-        shards: &Shards,
-        mut kept: Vec<Kept>,
-        mut sending: JoinSet<(ShardIndex, ProviderId, Result<Receipt, Failure>)>,
-    ) -> ClientError {
-        while let Some(done) = sending.join_next().await {
-            if let Ok((index, provider, Ok(receipt))) = done {
-                kept.push(self.count(index, provider, &receipt));
-            }
-        }
-        for stray in &kept {
-            if let Err(error) = self.exchange.delete(stray.provider, &[stray.hash]).await {
-                tracing::debug!(provider = %stray.provider.short(), %error, "a stray shard stays until it lapses");
-            }
-        }
-        let failures = self.failures();
-        ClientError::SpreadNotReached {
-            pack: shards.pack,
-            have: kept.len(),
-            wanted: shards.blobs.len(),
-            failures,
         }
     }
 
@@ -268,14 +240,16 @@ impl Uploader {
 }
 
 /// Stores one blob; a receipt that promises too little is a failure.
-async fn store_one(
+pub(super) async fn store_one(
     exchange: &Exchange,
     provider: ProviderId,
     hash: Option<BlobHash>,
     blob: Bytes,
     keep_until: Timestamp,
+    begin: impl FnOnce(),
 ) -> Result<Receipt, Failure> {
-    let receipt = exchange.store(provider, blob, StoreOptions { hash, ..StoreOptions::default() }).await;
+    let options = StoreOptions { hash, ..StoreOptions::default() };
+    let receipt = exchange.store_begun(provider, blob, options, begin).await;
     let receipt = receipt.map_err(|error| Failure::new(provider, None, &error))?;
     if receipt.expires < keep_until {
         let short: Duration = keep_until.since(receipt.expires);
