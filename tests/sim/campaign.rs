@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use blobdvm::client::{Depth, Verdict};
 use rand::Rng;
 use tokio::time::sleep;
 
@@ -66,16 +67,17 @@ impl World {
         let kill = Kill::random(self);
         match self.rng.random_range(0..20) {
             0..=7 => self.change_and_put(&home, kill).await,
-            8..=12 => match self.any_snapshot() {
+            8..=10 => match self.any_snapshot() {
                 Some(id) => self.get(&home, id).await,
                 None => self.change_and_put(&home, kill).await,
             },
-            13..=14 => match self.any_snapshot() {
+            11..=12 => match self.any_snapshot() {
                 Some(id) => self.remove(&home, id, kill).await,
                 None => self.change_and_put(&home, kill).await,
             },
-            15..=16 => self.prune(&home, kill).await,
-            17..=18 => self.pass_days().await,
+            13..=14 => self.prune(&home, kill).await,
+            15..=17 if self.live().next().is_some() => self.care(&home, kill).await,
+            15..=18 => self.pass_days().await,
             _ => {
                 if self.homes.len() < 3 && self.live().next().is_some() {
                     self.add_device().await;
@@ -100,10 +102,15 @@ impl World {
     }
 
     async fn pass_days(&mut self) {
-        let days = self.rng.random_range(1..=9).min(DAYS_MAX - self.days);
+        let days = self.rng.random_range(1..=9).min(self.days_left());
         self.story.tell(format_args!("{days} days pass"));
         self.days += days;
         self.clock.pass_days(days).await;
+    }
+
+    /// Days that may pass before promises must be renewed.
+    pub(crate) fn days_left(&self) -> u32 {
+        DAYS_MAX - self.days
     }
 
     /// Faults stop: everything restores, on a new machine too, and what is put again is at full health.
@@ -116,6 +123,10 @@ impl World {
             sleep(Duration::from_secs(2)).await;
         }
         self.check();
+        self.restore_health("a").await;
+        assert_eq!(self.examine("a", Depth::Ask).await, Some(Verdict::Healthy), "after a repair all is well");
+        self.check_spread(0);
+        self.renew("a", Kill::Never).await;
         self.prune("a", Kill::Never).await;
         self.check();
         let live: Vec<_> = self.live().map(|(id, _)| *id).collect();

@@ -48,11 +48,17 @@ pub(crate) enum Weather {
 /// All that is wrong now.
 pub(crate) struct Flaws {
     pub(crate) ailing: Vec<Option<Ailment>>,
+    /// Since when they are so.
+    pub(crate) ailing_since: Vec<Timestamp>,
     pub(crate) weather: Vec<Weather>,
     /// Providers whose disks keep nothing of what they say they keep.
     pub(crate) hollow: BTreeSet<usize>,
     /// Providers that lost something without knowing it.
     pub(crate) silent_losses: BTreeSet<usize>,
+    /// Providers that may have lost something of the manifests.
+    pub(crate) manifest_bad: BTreeSet<usize>,
+    /// Something was lost that was not brought back since.
+    pub(crate) was_anything_lost: bool,
     /// Until when relays have forgotten their subscriptions.
     pub(crate) deaf_until: Timestamp,
     /// Something happens to a provider's disk during the next operation.
@@ -63,9 +69,12 @@ impl Flaws {
     pub(crate) fn none(providers: usize, relays: usize) -> Self {
         Self {
             ailing: vec![None; providers],
+            ailing_since: vec![Timestamp(0); providers],
             weather: vec![Weather::Fine; relays],
             hollow: BTreeSet::new(),
             silent_losses: BTreeSet::new(),
+            manifest_bad: BTreeSet::new(),
+            was_anything_lost: false,
             deaf_until: Timestamp(0),
             is_disk_failing: false,
         }
@@ -101,12 +110,8 @@ impl World {
     pub(crate) fn may_lose(&self, index: usize) -> bool {
         let parity = self.parity();
         let fits = |bad: &BTreeSet<usize>| bad.len() + usize::from(!bad.contains(&index)) <= parity;
-        fits(&self.manifest_bad()) && self.live().all(|(_, expected)| fits(&expected.bad))
-    }
-
-    /// Providers that may have lost something of the manifest, at most.
-    fn manifest_bad(&self) -> BTreeSet<usize> {
-        self.live().flat_map(|(_, expected)| expected.bad.iter().copied()).collect()
+        let mut there = self.snapshots.values().filter(|expected| expected.removed_at.is_none());
+        fits(&self.flaws.manifest_bad) && there.all(|expected| fits(&expected.bad))
     }
 
     /// Has a random thing go wrong.
@@ -129,6 +134,7 @@ impl World {
         }
         self.story.tell(format_args!("  provider {index} is {ailment:?}"));
         self.flaws.ailing[index] = Some(ailment);
+        self.flaws.ailing_since[index] = self.now();
         match ailment {
             Ailment::Away => self.net.kill(index),
             Ailment::Frozen => self.net.freeze(index),
@@ -211,6 +217,8 @@ impl World {
         if !is_running || !self.may_lose(index) {
             return self.crash(index).await;
         }
+        self.flaws.was_anything_lost = true;
+        self.flaws.manifest_bad.insert(index);
         for expected in self.snapshots.values_mut() {
             expected.bad.insert(index);
         }

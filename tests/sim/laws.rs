@@ -39,6 +39,21 @@ impl World {
         }
     }
 
+    /// Checks that every snapshot that is to be there is at full health, but for `spares` shards of each pack.
+    pub(crate) fn check_spread(&self, spares: usize) {
+        let stores: Vec<BTreeSet<BlobHash>> =
+            (0..self.provider_count).map(|index| self.net.intact(index).into_iter().collect()).collect();
+        for (id, expected) in self.live() {
+            let missing: Vec<_> =
+                expected.views.values().map(|view| first_missing(view, &stores, spares)).collect();
+            assert!(
+                missing.iter().any(Option::is_none),
+                "it says that all is well, and of snapshot {} there is not everything: {missing:?}",
+                id.short()
+            );
+        }
+    }
+
     /// Checks what a put says that it has done (invariant I2): every pack on the whole spread, promised for long enough,
     /// and the head at a relay.
     pub(crate) fn check_stored(&self, home: &str, id: SnapshotId, vault: &Vault) {

@@ -10,6 +10,7 @@
 //! | `story` | what has happened in a run |
 //! | `world` | a network, the homes of one vault, and what should be in it |
 //! | `operations` | what people do: put, get, rm, prune, a second device |
+//! | `care` | looking after it: check, repair, renew, watch |
 //! | `faults` | what goes wrong, and how much of it may at a time |
 //! | `laws` | what must hold after every step |
 //! | `campaign` | a random schedule of all that, in two phases |
@@ -17,6 +18,7 @@
 
 mod beyond;
 mod campaign;
+mod care;
 mod faults;
 mod laws;
 mod operations;

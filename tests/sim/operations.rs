@@ -140,6 +140,9 @@ impl World {
         self.look_into_vault(home, &vault);
         if let Some(id) = stored {
             self.check_stored(home, id, &vault);
+            if self.homes.len() == 1 {
+                self.flaws.manifest_bad = silent;
+            }
         }
     }
 
@@ -218,10 +221,14 @@ impl World {
         if let Some(Err(error)) = &ended {
             assert!(!(kill.is_never() && self.is_calm()), "rm failed: {error:?}");
         }
-        if !matches!(ended, Some(Ok(false))) {
+        let is_listed = self.vault(home).snapshots().unwrap().iter().any(|snapshot| snapshot.id == id);
+        if !is_listed && !matches!(ended, Some(Ok(false))) {
             let expected = self.snapshots.get_mut(&id).expect("only what is expected is removed");
             expected.removed_at.get_or_insert(now);
-            expected.is_gone |= is_now;
+            // What is deleted at once may be of others that were removed before.
+            for other in self.snapshots.values_mut().filter(|other| is_now && other.removed_at.is_some()) {
+                other.is_gone = true;
+            }
         }
         self.look_into(home);
     }
