@@ -37,7 +37,8 @@ const LOSSES: [Loss; 8] = [
 
 #[test]
 fn beyond_the_budget_bytes_are_never_wrong_and_the_error_is_the_right_one() {
-    seeds::run(
+    seeds::run_some(
+        100,
         "beyond_the_budget_bytes_are_never_wrong_and_the_error_is_the_right_one",
         |seed, story| async move {
             let mut world = World::start(seed, story).await;

@@ -23,7 +23,7 @@ fn nothing_is_lost_within_the_budget_and_all_is_well_once_faults_stop() {
         "nothing_is_lost_within_the_budget_and_all_is_well_once_faults_stop",
         |seed, story| async move {
             let mut world = World::start(seed, story).await;
-            let steps = world.rng.random_range(8..=18);
+            let steps = world.rng.random_range(6..=14);
             for _ in 0..steps {
                 world.step().await;
                 world.check();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use blobdvm::client::{CheckOptions, Depth, Verdict, WatchOptions};
+use blobdvm::client::{CheckOptions, Depth, Listing, Verdict, WatchOptions};
 use rand::Rng;
 
 use crate::faults::Ailment;
@@ -28,7 +28,7 @@ impl World {
     /// Checks everything. One that reads all of it says that all is well only if it is.
     pub(crate) async fn examine(&mut self, home: &str, depth: Depth) -> Option<Verdict> {
         self.story.tell(format_args!("check {depth:?} at {home}; {}", self.flaws));
-        let options = CheckOptions { snapshot: None, depth };
+        let options = CheckOptions { snapshot: None, depth, listing: Listing::Weak };
         let ended = self.operate(home, Kill::Never, async |client| client.check(&options).await).await;
         match ended.expect("nobody kills a check") {
             Ok(outcome) => {
@@ -64,7 +64,7 @@ impl World {
     }
 
     /// Repairs what is known to be wrong. Whether it came to its end.
-    async fn repair(&mut self, home: &str, kill: Kill) -> bool {
+    pub(crate) async fn repair(&mut self, home: &str, kill: Kill) -> bool {
         self.story.tell(format_args!("repair at {home}, {kill:?}; {}", self.flaws));
         let ended = self.operate(home, kill, async |client| client.repair(None).await).await;
         let is_calm = self.is_calm() && kill.is_never();

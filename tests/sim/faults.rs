@@ -4,14 +4,16 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
 
-use blobdvm::store::Unsynced;
+use blobdvm::store::{AtRest, Change, EventMark, Promise, Unsynced};
 use blobdvm::testing::Spoil;
 use blobdvm::transport::memory::Faults;
-use blobdvm::types::Timestamp;
+use blobdvm::types::{ClientId, Timestamp};
 use rand::Rng;
 use rand::seq::IndexedRandom;
 
 use crate::world::World;
+
+const DAY: Duration = Duration::from_secs(86_400);
 
 /// What is wrong with a provider for the moment. Nothing that it keeps is lost by it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -116,11 +118,35 @@ impl World {
 
     /// Has a random thing go wrong.
     pub(crate) async fn fault(&mut self) {
-        match self.rng.random_range(0..10) {
+        match self.rng.random_range(0..12) {
             0..=3 => self.ail().await,
+            10 => self.stranger(),
             4..=6 => self.change_weather(),
             _ => self.lose_something().await,
         }
+    }
+
+    /// Somebody else copies a blob that he came across, and deletes it: his claim goes, ours stays (invariant I11).
+    fn stranger(&mut self) {
+        let index = self.rng.random_range(0..self.provider_count);
+        let blobs = if self.net.is_running(index) { self.net.intact(index) } else { Vec::new() };
+        let Some(hash) = blobs.choose(&mut self.rng).copied() else { return };
+        if self.flaws.hollow.contains(&index) || self.flaws.ailing[index].is_some() {
+            return;
+        }
+        self.story.tell(format_args!(
+            "  a stranger copies blob {} to provider {index}, and deletes it",
+            hash.short()
+        ));
+        let (store, now, stranger) = (self.net.provider(index).store(), self.now(), ClientId::new([7; 32]));
+        let blob = store.get(&hash).expect("it is intact");
+        let change = |mark| Change { at: now, mark: EventMark([mark; 8]) };
+        let promise = Promise { client: stranger, change: change(1), expires: now.saturating_add(DAY) };
+        store.put(hash, &blob, promise, AtRest::Plain).expect("there is room");
+        let deleted = store.delete(stranger, &[hash], change(2)).expect("the disk works");
+        assert!(deleted[0].is_ok(), "a claim can be dropped: {deleted:?}");
+        let again = store.delete(ClientId::new([8; 32]), &[hash], change(3)).expect("the disk works");
+        assert!(again[0].is_err(), "a claim that nobody has was dropped");
     }
 
     /// Something is wrong with a provider for a while, if not with too many.
@@ -225,10 +251,10 @@ impl World {
         match self.rng.random_range(0..4) {
             0 => {
                 self.story.tell(format_args!("  provider {index} is wiped, and comes back as another"));
+                self.recover_from(index).await;
                 self.net.wipe(index).unwrap();
                 self.flaws.silent_losses.remove(&index);
                 self.flaws.hollow.remove(&index);
-                self.flaws.ailing[index] = None;
                 self.net.revive(index).await;
             }
             1 => {

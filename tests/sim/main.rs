@@ -15,13 +15,19 @@
 //! | `laws` | what must hold after every step |
 //! | `campaign` | a random schedule of all that, in two phases |
 //! | `beyond` | more lost than can be made up for |
+//! | `crash` | every operation cut off between any two of its steps |
+//! | `year` | a year in which providers leave, and the vault is watched |
+//! | `scale` | a vault of very many blobs |
 
 mod beyond;
 mod campaign;
 mod care;
+mod crash;
 mod faults;
 mod laws;
 mod operations;
+mod scale;
 mod seeds;
 mod story;
 mod world;
+mod year;

@@ -81,7 +81,13 @@ impl World {
                 Some(ended.unwrap_or_else(|_| panic!("it takes more than {OPERATION_MAX:?}")))
             }
         };
-        let is_dead = matches!(kill, Kill::AtFile(at) if file_step_count() > at);
+        let steps = file_step_count();
+        self.was_cut = match kill {
+            Kill::Never => false,
+            Kill::AtStep(_) => ended.is_none(),
+            Kill::AtFile(at) | Kill::FileFails(at) => steps > at,
+        };
+        let is_dead = matches!(kill, Kill::AtFile(at) if steps > at);
         drop(client);
         set_file_fault(None);
         let how = match &ended {

@@ -70,6 +70,8 @@ pub(crate) struct World {
     pub(crate) snapshots: BTreeMap<SnapshotId, Expected>,
     pub(crate) flaws: Flaws,
     pub(crate) days: u32,
+    /// The operation before was cut off, or something failed in it that was told to.
+    pub(crate) was_cut: bool,
     pub(crate) story: Story,
 }
 
@@ -131,6 +133,7 @@ impl World {
             snapshots,
             flaws,
             days: 0,
+            was_cut: false,
             story,
         }
     }
@@ -161,23 +164,35 @@ impl World {
         self.net.path().join("in").join(name)
     }
 
+    /// Writes a file of a folder, with random bytes behind the marker.
+    pub(crate) fn write(&mut self, name: &str, file: &str, len: usize) {
+        let mut bytes = vec![0; len];
+        self.rng.fill(&mut bytes[..]);
+        bytes[..MARKER.len()].copy_from_slice(MARKER);
+        self.write_file(name, file, bytes);
+    }
+
+    fn write_file(&mut self, name: &str, file: &str, bytes: Vec<u8>) {
+        let path = self.source(name).join(file);
+        fs::create_dir_all(self.source(name)).unwrap();
+        fs::write(&path, &bytes).unwrap();
+        let now = UNIX_EPOCH + Duration::from_secs(self.env.now().0);
+        fs::File::options().write(true).open(&path).unwrap().set_modified(now).unwrap();
+        self.folders.entry(name.to_owned()).or_default().insert(file.to_owned(), bytes);
+    }
+
     /// Changes a few files of a folder, on the disk as well.
     pub(crate) fn change_folder(&mut self, name: &str) {
-        let path = self.source(name);
-        fs::create_dir_all(&path).unwrap();
-        let files = self.folders.entry(name.to_owned()).or_default();
         for _ in 0..self.rng.random_range(1..=3) {
             let file = format!("file-{}", self.rng.random_range(0..5));
+            let files = self.folders.entry(name.to_owned()).or_default();
             if files.len() > 1 && files.contains_key(&file) && self.rng.random_bool(0.2) {
                 files.remove(&file);
-                fs::remove_file(path.join(&file)).unwrap();
+                fs::remove_file(self.source(name).join(&file)).unwrap();
                 continue;
             }
             let bytes = content(&mut self.rng);
-            fs::write(path.join(&file), &bytes).unwrap();
-            let now = UNIX_EPOCH + Duration::from_secs(self.env.now().0);
-            fs::File::options().write(true).open(path.join(&file)).unwrap().set_modified(now).unwrap();
-            files.insert(file, bytes);
+            self.write_file(name, &file, bytes);
         }
     }
 
