@@ -134,6 +134,20 @@ mod tests {
         }
     }
 
+    /// An event from the open network, signed by another program, as the Nostr crates publish it among their vectors.
+    const PUBLISHED: &str = r#"{"id":"2be17aa3031bdcb006f0fce80c146dea9c1c0268b0af2398bb673365c6444d45","pubkey":"f86c44a2de95d9149b51c6a29afeabba264c18e2fa7c49de93424a0c56947785","created_at":1640839235,"kind":4,"tags":[["p","13adc511de7e1cfcf1c6b7f6365fb5a03442d7bcacf565ea57fa7770912c023d"]],"content":"uRuvYr585B80L6rSJiHocw==?iv=oh6LVqdsYYol3JfFnXTbPA==","sig":"a5d9290ef9659083c490b303eb7ee41356d8778ff19f2f91776c8dc4443388a64ffcf336e61af4c25c05ac3ae952d1ced889ed655b67790891222aaa15b99fdd"}"#;
+
+    #[test]
+    fn a_published_event_has_its_id_its_json_and_a_valid_signature() {
+        let event = Event::from_json(PUBLISHED).unwrap();
+        assert_eq!(
+            event_id(&event.pubkey, event.created_at, event.kind, &event.tags, &event.content),
+            event.id
+        );
+        assert_eq!(to_json(&event), PUBLISHED);
+        assert!(verifies(&event));
+    }
+
     #[test]
     fn an_event_that_was_changed_anywhere_does_not_verify() {
         let keys = Keys::parse(&"01".repeat(32)).unwrap();
