@@ -57,7 +57,7 @@ fn a_removal_may_be_cut_off_between_any_two_steps() {
 fn cut_off(test: &str, act: Act) {
     let ways: [fn(u64) -> Kill; 3] =
         [|at| Kill::AtStep(usize::try_from(at).unwrap()), Kill::AtFile, Kill::FileFails];
-    seeds::run_some(1, test, |_, story| async move {
+    seeds::run_once(test, async |story| {
         for way in ways {
             let mut at = 0;
             while Box::pin(cut_off_at(act, way(at), &story)).await {

@@ -13,6 +13,8 @@ use crate::story::Story;
 const SEED_COUNT: u64 = 200;
 /// Real time that one run may take: more than a hundred times what it does.
 const RUN_MAX: Duration = Duration::from_secs(240);
+/// The same for what is run once.
+const ONCE_MAX: Duration = Duration::from_secs(3_600);
 /// Lines of a story that are told.
 const TOLD_LINES: usize = 120;
 
@@ -56,7 +58,9 @@ pub(crate) fn run_some<F: Future<Output = ()>>(
                         return;
                     }
                     let story = Story::default();
-                    if let Err(why) = watched(test, seed, &story, || live(campaign(seed, story.clone()))) {
+                    if let Err(why) =
+                        watched(test, seed, RUN_MAX, &story, || live(campaign(seed, story.clone())))
+                    {
                         is_over.store(true, Ordering::SeqCst);
                         let mut failed = failed.lock().unwrap_or_else(PoisonError::into_inner);
                         failed.get_or_insert((seed, story, why));
@@ -70,6 +74,14 @@ pub(crate) fn run_some<F: Future<Output = ()>>(
     }
 }
 
+/// Runs something once that takes long, whatever seeds are asked for.
+pub(crate) fn run_once(test: &str, run: impl AsyncFnOnce(Story)) {
+    let story = Story::default();
+    if let Err(why) = watched(test, 0, ONCE_MAX, &story, || live(run(story.clone()))) {
+        panic!("{}", account(test, 0, &story, &why));
+    }
+}
+
 /// Runs one campaign to its end.
 fn live(campaign: impl Future<Output = ()>) {
     let mut builder = tokio::runtime::Builder::new_current_thread();
@@ -78,14 +90,20 @@ fn live(campaign: impl Future<Output = ()>) {
 }
 
 /// Why a run failed, if it did. A run that does not end is told of, and ends the process.
-fn watched(test: &str, seed: u64, story: &Story, run: impl FnOnce()) -> Result<(), String> {
+fn watched(
+    test: &str,
+    seed: u64,
+    run_max: Duration,
+    story: &Story,
+    run: impl FnOnce(),
+) -> Result<(), String> {
     let is_done = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let watch = scope.spawn(|| {
             let began = Instant::now();
             while !is_done.load(Ordering::SeqCst) {
                 std::thread::park_timeout(Duration::from_secs(1));
-                if began.elapsed() > RUN_MAX {
+                if began.elapsed() > run_max {
                     eprintln!("{}", account(test, seed, story, "it does not end"));
                     std::process::exit(101);
                 }
