@@ -72,7 +72,7 @@ fn cut_off(test: &str, act: Act) {
 /// Cuts an act off at one step, and brings it to its end. Whether it had so many steps.
 async fn cut_off_at(act: Act, kill: Kill, story: &Story) -> bool {
     story.tell(format_args!("=== {act:?}, {kill:?}"));
-    let size = Size { scheme: Scheme::new(2, 3).unwrap(), provider_count: 4, relay_count: 1 };
+    let size = Size { scheme: Scheme::new(2, 3).unwrap(), provider_count: 3, relay_count: 1 };
     let mut world = World::of_size(size, 1, StdRng::seed_from_u64(1), story.clone()).await;
     world.write("letters", "old", 3_000);
     world.put("a", "letters", Kill::Never).await;
@@ -95,7 +95,9 @@ async fn cut_off_at(act: Act, kill: Kill, story: &Story) -> bool {
     if world.snapshots[&second].removed_at.is_none() {
         world.act(act, second, Kill::Never).await;
     }
-    world.restore_health("a").await;
+    if matches!(act, Act::Repair) {
+        world.restore_health("a").await;
+    }
     assert_eq!(world.examine("a", Depth::Ask).await, Some(Verdict::Healthy));
     let home = world.add_device().await.expect("nothing is in the way of a recovery");
     let live: Vec<_> = world.live().map(|(id, _)| *id).collect();
