@@ -162,7 +162,8 @@ impl World {
         let known: BTreeSet<_> = vault.snapshots().unwrap().into_iter().map(|snapshot| snapshot.id).collect();
         for (id, expected) in &mut self.snapshots {
             if known.contains(id) {
-                expected.views.insert(home.to_owned(), Self::needed(vault, id));
+                let view = Self::needed(vault, id).map(|view| (home.to_owned(), view));
+                expected.views.extend(view);
             }
         }
     }
@@ -175,7 +176,8 @@ impl World {
             && self.flaws.relays_work(self.now())
             && !self.flaws.is_disk_failing
             && expected.removed_at.is_none()
-            && expected.is_sure;
+            && expected.is_sure
+            && expected.views.contains_key(home);
         let name = expected.name.clone();
         self.story.tell(format_args!("get {} ({name}) to {home}; {}", id.short(), self.flaws));
         let out = self.net.path().join("out");

@@ -196,13 +196,14 @@ impl World {
         }
     }
 
-    /// What a snapshot needs, as this vault has it.
-    pub(crate) fn needed(vault: &Vault, snapshot: &SnapshotId) -> Vec<NeededPack> {
+    /// What a snapshot needs, as this vault has it. None if it does not have it all: a recovery says which devices'
+    /// records it could not bring back.
+    pub(crate) fn needed(vault: &Vault, snapshot: &SnapshotId) -> Option<Vec<NeededPack>> {
         let packs = vault.needs(snapshot).unwrap();
         let entry = |id: &PackId| {
-            let coding = vault.pack(id).unwrap().expect("a pack that is needed is recorded").pack.coding;
+            let coding = vault.pack(id).unwrap()?.pack.coding;
             let shards = coding.shards.iter().map(|shard| shard.hash).collect();
-            NeededPack { id: *id, scheme: coding.scheme, shards }
+            Some(NeededPack { id: *id, scheme: coding.scheme, shards })
         };
         packs.iter().map(entry).collect()
     }
