@@ -12,6 +12,7 @@ use crate::cli::exit::Exit;
 use crate::cli::names::{count, npub, provider};
 use crate::cli::output::Output;
 use crate::cli::printable::{JsonPath, path_text};
+use crate::cli::repair;
 use crate::client::{
     Action, ClientError, Destination, Failure, GetOptions, GetOutcome, NotRestored, Overwrite, Plan, Withheld,
 };
@@ -38,6 +39,9 @@ pub struct GetArgs {
     /// Say what would be restored, and fetch nothing
     #[arg(long)]
     pub dry_run: bool,
+    /// Afterwards, store anew what was found missing or wrong on the way
+    #[arg(long, conflicts_with = "dry_run")]
+    pub heal: bool,
     /// Ask this provider (npub or hexadecimal) before any other; repeat for several
     #[arg(long = "prefer", value_name = "NPUB")]
     pub prefer: Vec<String>,
@@ -127,8 +131,13 @@ pub async fn run(args: &GetArgs, context: &Context) -> Result<Exit, CliError> {
         report_plan(&Plan::of(&snapshot, &options, &vault)?, &context.output);
         return Ok(Exit::Ok);
     }
-    let (client, progress) = context.client(vault, "get").await?;
+    let (mut client, progress) = context.client(vault, "get").await?;
     let outcome = client.get(&snapshot, &options).await;
+    if args.heal && !client.vault.blemishes()?.is_empty() {
+        let healed = client.heal().await;
+        progress.finish();
+        repair::say(&healed?, context);
+    }
     progress.finish();
     match outcome {
         Ok(outcome) => {

@@ -82,6 +82,20 @@ fn check_heal_repairs_at_once_and_who_is_away_is_not_given_up() {
 }
 
 #[test]
+fn what_a_get_meets_is_healed_with_it_if_that_is_asked_for() {
+    let world = World::start(3);
+    let file = world.file("in/photo.raw", 1_500_000, 5);
+    world.json(&["put", file.to_str().unwrap()]);
+    flip(&world, 0);
+    let out = world.path("out");
+    world.json(&["get", "photo.raw", "--heal", "-o", out.to_str().unwrap()]);
+    assert!(fs::read(&out).unwrap() == fs::read(&file).unwrap());
+    // What was not read on the way (parity, the manifest) is found by the audit of a provider that was wrong once.
+    let after = world.json(&["check", "photo.raw", "--read"]);
+    assert_eq!(number(&after, "healthy"), number(&after, "packs"), "{after}");
+}
+
+#[test]
 fn renewing_and_watching_are_recorded_and_shown() {
     let world = World::start(3);
     let file = world.file("in/letter.txt", 20_000, 3);

@@ -67,6 +67,8 @@ pub struct CheckOutcome {
 pub(crate) struct Charge {
     /// Packs of files' bytes, in the order of their records.
     pub(crate) packs: Vec<PackId>,
+    /// Packs that are needed and recorded nowhere: nobody knows where their shards are.
+    unrecorded: BTreeSet<PackId>,
     /// The heads of all devices.
     pub(crate) caught: CaughtUp,
     /// Whether what the heads lead to is looked after too.
@@ -147,6 +149,7 @@ impl Client {
         pools: &mut Pools,
         outcome: &mut CheckOutcome,
     ) -> Result<(), ClientError> {
+        charge.unrecorded.iter().for_each(|pack| outcome.tally.add_unrecorded(*pack));
         for part in charge.packs.chunks(ASKED_TOGETHER) {
             let packs = self.kept_packs(part)?;
             self.look_at(packs, depth, charge, pools, outcome).await?;
@@ -178,9 +181,13 @@ impl Client {
             None => self.vault.needed_packs()?,
         };
         let foreknown = Foreknown { blemishes: self.vault.blemishes()?, excused: BTreeSet::new() };
-        let (packs, roster) = (self.in_order(&packs)?, Roster::default());
+        let (mut unrecorded, packs) = (packs.clone(), self.in_order(&packs)?);
+        let recorded: BTreeSet<_> = packs.iter().collect();
+        unrecorded.retain(|pack| !recorded.contains(pack));
+        let roster = Roster::default();
         Ok(Charge {
             packs,
+            unrecorded,
             caught,
             with_manifests: snapshot.is_none(),
             roster,

@@ -1,5 +1,7 @@
 //! A repair: packs back to full health. Works on sealed shards alone: no segment is opened, no key of one is needed.
 
+use std::collections::BTreeSet;
+
 use crate::client::base::Client;
 use crate::client::crew::Crew;
 use crate::client::error::{ClientError, Failure};
@@ -7,7 +9,7 @@ use crate::client::health::check::Charge;
 use crate::client::health::kept::ASKED_TOGETHER;
 use crate::client::health::mend::{Mended, Mender};
 use crate::client::health::survey::Examined;
-use crate::types::SnapshotId;
+use crate::types::{PackId, SnapshotId};
 
 /// What a repair has done.
 #[derive(Debug, Default)]
@@ -55,9 +57,24 @@ impl Client {
     ///
     /// Each pack is recorded as soon as its shards are receipted: a repair that is cut off goes on where it was.
     pub async fn repair(&mut self, snapshot: Option<SnapshotId>) -> Result<RepairOutcome, ClientError> {
+        self.repair_some(snapshot, |_| true).await
+    }
+
+    /// Repairs the packs of which a get, a check or an audit has found a shard missing or wrong, and nothing else.
+    pub async fn heal(&mut self) -> Result<RepairOutcome, ClientError> {
+        let blemished: BTreeSet<_> = self.vault.blemishes()?.iter().map(|blemish| blemish.pack).collect();
+        self.repair_some(None, |pack| blemished.contains(pack)).await
+    }
+
+    async fn repair_some(
+        &mut self,
+        snapshot: Option<SnapshotId>,
+        is_meant: impl Fn(&PackId) -> bool,
+    ) -> Result<RepairOutcome, ClientError> {
         let caught = self.catch_up().await?;
         let crew = self.crew(1, &caught).await?;
         let mut charge = self.charge_with(caught, snapshot)?;
+        charge.packs.retain(is_meant);
         let mut outcome =
             RepairOutcome { failures: crew.roster.failures.clone(), ..RepairOutcome::default() };
         self.audit_suspects(&mut charge.foreknown, &charge.packs, &crew.roster).await?;

@@ -138,6 +138,13 @@ impl Tally {
         }
     }
 
+    /// Counts a pack that is needed and of which nothing is recorded.
+    pub(crate) fn add_unrecorded(&mut self, pack: PackId) {
+        self.packs += 1;
+        self.lost += 1;
+        self.weak.insert(pack, Verdict::Lost);
+    }
+
     /// A shard that counts elsewhere by now is no longer this provider's to keep.
     fn add_to_provider(&mut self, sight: &Sight, standing: &Standing, soon: Timestamp) {
         if standing.placed.get(&sight.shard).is_some_and(|provider| *provider != sight.provider) {
