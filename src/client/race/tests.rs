@@ -243,7 +243,7 @@ async fn without_a_spare_an_upload_ends_within_its_patience() {
     let uploader = scene.uploader(3);
     scene.freeze(1);
     let started = Instant::now();
-    let error = uploader.store(shards(&pack(1))).await.err().expect("two of three are not enough");
+    let Err(error) = uploader.store(shards(&pack(1))).await else { panic!("two of three are enough") };
     assert!(matches!(error, ClientError::SpreadNotReached { have: 2, wanted: 3, .. }), "{error}");
     assert!(started.elapsed() < STALL + ADDED_MAX * 2, "{:?}", started.elapsed());
     assert_eq!(scene.claims(0).len() + scene.claims(2).len(), 0, "nothing of it stays behind");
@@ -318,7 +318,7 @@ async fn what_is_missing_or_wrong_is_a_blemish_of_who_promised_it() {
     scene.providers[0].state.lock().unwrap().blobs.clear();
     scene.providers[1].state.lock().unwrap().manner = Manner::Corrupt;
     let fetcher = scene.fetcher();
-    let error = fetcher.shards(*id, coding, holders).await.err().expect("one of two is not enough");
+    let Err(error) = fetcher.shards(*id, coding, holders).await else { panic!("one of two is enough") };
     assert!(matches!(error, ClientError::TooFewShards { have: 1, need: 2, .. }), "{error}");
     let mut found: Vec<_> =
         fetcher.blemishes().iter().map(|blemish| (blemish.provider, blemish.is_corrupt)).collect();
