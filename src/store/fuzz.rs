@@ -1,5 +1,7 @@
 //! What fuzzing calls (`fuzz/`): each function takes any bytes, and panics where a law of the store is broken.
 
+pub mod model;
+
 use std::sync::Arc;
 
 use crate::env::{Env, ManualClock};
@@ -11,7 +13,8 @@ use crate::types::Timestamp;
 pub type Target = fn(&[u8]);
 
 /// Every target of this layer: its name in `fuzz/fuzz_targets`, and its body.
-pub const TARGETS: [(&str, Target); 2] = [("store_log", claims_log), ("store_history", history)];
+pub const TARGETS: [(&str, Target); 3] =
+    [("store_log", claims_log), ("store_history", history), ("store_model", model::model)];
 
 /// The claims log: good slots are read and written the same way again, and the rest is counted.
 pub fn claims_log(bytes: &[u8]) {
@@ -77,9 +80,22 @@ mod tests {
                 let len = rng.random_range(0..body.len() + 1).max(1);
                 body[len..].fill(0);
             }
-            for (_, target) in TARGETS {
-                target(&bytes);
+            claims_log(&bytes);
+            history(&bytes);
+        }
+    }
+
+    #[test]
+    fn what_a_store_has_acknowledged_holds_through_any_history() {
+        for seed in 0..60 {
+            let mut rng = StdRng::seed_from_u64(seed);
+            let mut script = vec![0; rng.random_range(0..400)];
+            rng.fill_bytes(&mut script);
+            if seed % 2 == 0 {
+                // Histories without faults get further.
+                script.iter_mut().skip(3).step_by(4).for_each(|fault| *fault %= 100);
             }
+            model::model(&script);
         }
     }
 }

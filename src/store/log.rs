@@ -134,6 +134,13 @@ impl Writer {
     /// The same, but its name is safe only with the next append, or when the caller syncs the store's folder.
     pub(super) fn put_in_place(&mut self, disk: &dyn Disk, log: &[u8]) -> Result<(), StoreError> {
         let (path, new) = (Path::new(LOG), Path::new(NEW_LOG));
+        // A crash in an earlier rename may have left it as a second name of the log, which must not be written over.
+        match disk.remove(new) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(StoreError::Disk { path: new.to_owned(), source: error });
+            }
+            _ => {}
+        }
         disk.write(new, log).map_err(StoreError::disk(new))?;
         disk.sync_file(new).map_err(StoreError::disk(new))?;
         disk.rename(new, path).map_err(StoreError::disk(path))?;

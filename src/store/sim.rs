@@ -66,6 +66,8 @@ impl Names {
 struct Contents {
     now: Vec<u8>,
     safe: Vec<u8>,
+    /// So many bytes of both are the same and were not touched since: no crash takes these.
+    kept: usize,
 }
 
 impl SimDisk {
@@ -119,6 +121,7 @@ impl SimDisk {
         let contents = state.files.get_mut(&id).expect("a name stands for a file");
         change(&mut contents.now);
         contents.safe.clone_from(&contents.now);
+        contents.kept = contents.safe.len();
     }
 
     /// The contents of a file, without an operation being counted; `None` if there is no such file.
@@ -144,7 +147,7 @@ impl SimDisk {
         let mut files = BTreeMap::new();
         for id in names.files.values() {
             let left = surviving_contents(&state.files[id], rng.as_mut());
-            files.insert(*id, Contents { now: left.clone(), safe: left });
+            files.insert(*id, Contents { now: left.clone(), kept: left.len(), safe: left });
         }
         let next_file = state.next_file;
         Self(Mutex::new(State { files, now: names.clone(), safe: names, next_file, ..State::default() }))
@@ -182,11 +185,10 @@ fn surviving_names(state: &State, mut rng: Option<&mut StdRng>) -> Names {
 
 fn surviving_contents(contents: &Contents, rng: Option<&mut StdRng>) -> Vec<u8> {
     let Some(rng) = rng else { return contents.safe.clone() };
-    let appended = contents.now.starts_with(&contents.safe);
-    if !appended && rng.random_bool(0.3) {
+    let kept = contents.kept;
+    if kept < contents.safe.len() && rng.random_bool(0.3) {
         return contents.safe.clone();
     }
-    let kept = if appended { contents.safe.len() } else { 0 };
     let mut left = contents.now[..rng.random_range(kept..=contents.now.len())].to_vec();
     if rng.random_bool(0.3) {
         // The length made it to the disk, the last bytes did not.
@@ -272,7 +274,9 @@ impl Disk for SimDisk {
     fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
         let mut state = self.state();
         state.begin()?;
-        state.make_file(path)?.now.clear();
+        let contents = state.make_file(path)?;
+        contents.now.clear();
+        contents.kept = 0;
         state.write_at_end(path, bytes)?;
         state.end()
     }
@@ -288,7 +292,9 @@ impl Disk for SimDisk {
         let mut state = self.state();
         state.begin()?;
         let len = usize::try_from(len).map_err(io::Error::other)?;
-        state.file(path)?.now.truncate(len);
+        let contents = state.file(path)?;
+        contents.now.truncate(len);
+        contents.kept = contents.kept.min(len);
         state.end()
     }
 
@@ -298,6 +304,7 @@ impl Disk for SimDisk {
         if state.sync_works()? {
             let contents = state.file(path)?;
             contents.safe.clone_from(&contents.now);
+            contents.kept = contents.safe.len();
         }
         Ok(())
     }
