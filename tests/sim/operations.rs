@@ -18,6 +18,7 @@ use rand::Rng;
 use rand::seq::IndexedRandom;
 use tokio::time::timeout;
 
+use crate::faults::Weather;
 use crate::world::{Expected, Files, World};
 
 /// Virtual time that any operation may take, whatever goes wrong.
@@ -117,9 +118,13 @@ impl World {
     }
 
     /// Enough providers and a relay are as they should be, so that whatever stores something must succeed.
+    ///
+    /// Where relays are slow a put may hear of no more providers in time than it needs: then none of them may fail.
     fn can_store(&self) -> bool {
         let fine = self.provider_count - self.flaws.impaired().len();
+        let hears_all = !self.flaws.weather.contains(&Weather::Mild);
         self.flaws.relays_work(self.now())
+            && (hears_all || fine == self.provider_count)
             && !self.flaws.is_disk_failing
             && fine >= usize::from(self.scheme.total())
     }
