@@ -150,6 +150,8 @@ impl Client {
                         return reply;
                     }
                 }
+                // Proofs for somebody else.
+                AUDIT_KIND => {}
                 _ => {
                     let status = Status::parse(&event).unwrap();
                     match status.kind {

@@ -18,7 +18,7 @@ use blobdvm::erasure::Scheme;
 use blobdvm::testing::{Net, NetOptions, RelayKind};
 use blobdvm::transport::{Carrier, Route, Subscription, TransportError};
 use blobdvm::types::{BlobHash, SnapshotId, Timestamp};
-use blobdvm::vault::Home;
+use blobdvm::vault::{Home, VaultError};
 use blobdvm::wire::{Action, Request, StoreBody};
 use futures_util::future::BoxFuture;
 use nostr::{Event, Filter, RelayUrl};
@@ -75,7 +75,14 @@ impl VaultNet {
 
     fn client_over(&self, home: &str, carrier: Arc<dyn Carrier>) -> Client {
         let home = self.net.home_dir(home);
-        let vault = Home::open(&home, &self.env).or_else(|_| Home::init_fresh(&home, &self.env)).unwrap();
+        let vault = loop {
+            match Home::open(&home, &self.env) {
+                // Work of a client that was cut off may still be on its thread.
+                Err(VaultError::Locked { .. }) => std::thread::yield_now(),
+                Err(VaultError::NoHome { .. }) => break Home::init_fresh(&home, &self.env).unwrap(),
+                opened => break opened.unwrap(),
+            }
+        };
         Client::new(vault, carrier, Arc::new(Unwatched), PATIENCE, self.env.clone())
     }
 
