@@ -2,13 +2,15 @@
 
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
-use crate::cli::names::{day, npub};
+use crate::cli::names::day;
 use crate::client::Tally;
 use crate::types::{ProviderId, SnapshotId};
 use crate::vault::{ResolveError, Settings, Vault};
 
 /// Characters of a provider's name in a table.
-const NAME_WIDTH: usize = 24;
+const NAME_WIDTH: usize = 26;
+/// Characters of its label there; the beginning of its key follows.
+const LABEL_WIDTH: usize = 17;
 
 /// The snapshot that `text` means. Without the vault's key there are no names, only ids.
 pub fn snapshot_meant(text: &str, vault: &Vault) -> Result<SnapshotId, CliError> {
@@ -30,14 +32,12 @@ pub fn snapshot_meant(text: &str, vault: &Vault) -> Result<SnapshotId, CliError>
     }
 }
 
-/// What people call a provider: the label that they gave it, or the beginning of its key.
+/// What people call a provider: the label that they gave it, or the name that it announced, and the beginning of its key,
+/// because anyone can take any name.
 pub fn provider_name(id: &ProviderId, settings: &Settings) -> String {
-    let label =
-        settings.providers.get(id).map(|known| known.label.as_str()).filter(|label| !label.is_empty());
-    match label {
-        Some(label) => label.chars().take(NAME_WIDTH).collect(),
-        None => format!("{}…", npub(id).chars().take(NAME_WIDTH - 1).collect::<String>()),
-    }
+    let label = settings.providers.get(id).map_or("", |known| known.label.as_str());
+    let label: String = label.chars().take(LABEL_WIDTH).collect();
+    format!("{label} {}", id.short()).trim_start().to_owned()
 }
 
 /// A line for each provider: what it is to keep, and what was found.
@@ -46,13 +46,13 @@ pub fn table(tally: &Tally, settings: &Settings) -> Vec<String> {
         return Vec::new();
     }
     let mut lines = vec![format!(
-        "{:<NAME_WIDTH$}  {:>7}  {:>7}  {:>7}  {:>7}  {:>8}  {:<10}  {:<10}",
+        "{:<NAME_WIDTH$}  {:>7}  {:>7}  {:>7}  {:>7}  {:>8}  {:<10}  {}",
         "provider", "shards", "missing", "corrupt", "unknown", "expiring", "kept until", "last seen"
     )];
     for (id, row) in &tally.providers {
         let seen = settings.providers.get(id).map(|known| day(known.last_seen));
         lines.push(format!(
-            "{:<NAME_WIDTH$}  {:>7}  {:>7}  {:>7}  {:>7}  {:>8}  {:<10}  {:<10}",
+            "{:<NAME_WIDTH$}  {:>7}  {:>7}  {:>7}  {:>7}  {:>8}  {:<10}  {}",
             provider_name(id, settings),
             row.shards,
             row.found.missing,

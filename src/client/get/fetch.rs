@@ -167,8 +167,10 @@ impl Fetcher {
         coding: &Coding,
         fetched: Result<Bytes, ExchangeError>,
     ) -> Result<VerifiedShard, Failure> {
-        let is_missing =
-            fetched.as_ref().err().and_then(ExchangeError::code) == Some(&ErrorCode::FileNotFound);
+        let code = fetched.as_ref().err().and_then(ExchangeError::code);
+        let is_missing = matches!(code, Some(ErrorCode::FileNotFound | ErrorCode::ChunkMissing));
+        // It says itself that what it has is not the shard any more.
+        let is_spoilt = matches!(code, Some(ErrorCode::IntegrityFailed));
         let failure = match fetched {
             Ok(bytes) => {
                 let len = bytes.len() as u64;
@@ -185,8 +187,9 @@ impl Fetcher {
             Err(error) => Failure::new(provider, Some(pack), &error),
         };
         let mut state = self.state();
-        if is_missing || failure.corrupt {
-            state.blemishes.insert(Blemish { pack, shard, provider, is_corrupt: failure.corrupt });
+        let is_corrupt = is_spoilt || failure.corrupt;
+        if is_missing || is_corrupt {
+            state.blemishes.insert(Blemish { pack, shard, provider, is_corrupt });
         }
         let is_new = state.demoted.insert(provider);
         state.failures.push(failure.clone());

@@ -50,6 +50,9 @@ impl Pools {
 
     /// Takes in what was found of a pack: shards that providers say they have.
     pub(crate) fn add(&mut self, examined: &Examined, rng: &mut impl Rng) {
+        if self.count == 0 {
+            return;
+        }
         let placed = examined.standing().placed;
         for sight in &examined.sights {
             let counts_here = placed.get(&sight.shard) == Some(&sight.provider);
