@@ -32,7 +32,7 @@ pub struct NetOptions {
     pub relay_kind: RelayKind,
     /// What the providers' stores are on.
     pub disks: DiskKind,
-    /// The folder in which the network's own is made; none means the one for temporary files.
+    /// The network's folder, which is made, and gets a number if it is there; none means a temporary one of any name.
     pub folder: Option<PathBuf>,
     /// What each provider offers; its name gets a number.
     pub provider: ProviderOptions,
@@ -96,7 +96,7 @@ impl Net {
     /// If a relay or a provider does not start: without them there is nothing to test.
     pub async fn start(options: NetOptions) -> Self {
         let folder = match &options.folder {
-            Some(parent) => TempDir::new_in(parent),
+            Some(path) => numbered_folder(path),
             None => tempfile::tempdir(),
         };
         let folder = folder.expect("a temporary folder");
@@ -344,6 +344,20 @@ impl Place {
         match self {
             Self::Hub(hub) => hub.url(),
             Self::Embedded { url, .. } | Self::Elsewhere(url) => url.clone(),
+        }
+    }
+}
+
+/// Makes the folder `path`, or where that is there already one beside it.
+fn numbered_folder(path: &Path) -> io::Result<TempDir> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let parent = path.parent().unwrap_or(path);
+    let mut number = 0;
+    loop {
+        let name = if number == 0 { name.clone() } else { format!("{name}-{number}") };
+        match tempfile::Builder::new().prefix(&name).rand_bytes(0).tempdir_in(parent) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => number += 1,
+            made => return made,
         }
     }
 }

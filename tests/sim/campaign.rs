@@ -51,7 +51,8 @@ fn a_seed_replays() {
         });
         story.lines()
     };
-    for seed in 0..3 {
+    // Seeds that no campaign has at the same time.
+    for seed in (1_u64 << 40..).take(3) {
         assert_eq!(told(seed), told(seed));
     }
 }

@@ -112,7 +112,7 @@ impl World {
             relay_count,
             relay_kind: RelayKind::Memory(seed),
             disks: DiskKind::Memory,
-            folder: memory_folder(),
+            folder: Some(folder(seed)),
             env: env.clone(),
             ..NetOptions::default()
         };
@@ -230,8 +230,10 @@ fn content(rng: &mut StdRng) -> Vec<u8> {
     bytes
 }
 
-/// A folder in memory, where there is one: a run writes thousands of small files, and syncs them.
-fn memory_folder() -> Option<PathBuf> {
-    let folder = Path::new("/dev/shm");
-    folder.is_dir().then(|| folder.to_owned())
+/// Where a run keeps its homes and files: in memory where that can be, for they are thousands and synced. Snapshots know
+/// the paths that they are of, so whatever is to replay has the same.
+fn folder(seed: u64) -> PathBuf {
+    let in_memory = Path::new("/dev/shm");
+    let parent = if in_memory.is_dir() { in_memory.to_owned() } else { std::env::temp_dir() };
+    parent.join(format!("blobdvm-sim-{seed:016x}"))
 }
