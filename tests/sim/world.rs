@@ -178,6 +178,8 @@ impl World {
         fs::write(&path, &bytes).unwrap();
         let now = UNIX_EPOCH + Duration::from_secs(self.env.now().0);
         fs::File::options().write(true).open(&path).unwrap().set_modified(now).unwrap();
+        // The folder's time is recorded too, and so is to follow from the seed.
+        fs::File::open(self.source(name)).unwrap().set_modified(now).unwrap();
         self.folders.entry(name.to_owned()).or_default().insert(file.to_owned(), bytes);
     }
 
@@ -189,6 +191,8 @@ impl World {
             if files.len() > 1 && files.contains_key(&file) && self.rng.random_bool(0.2) {
                 files.remove(&file);
                 fs::remove_file(self.source(name).join(&file)).unwrap();
+                let now = UNIX_EPOCH + Duration::from_secs(self.env.now().0);
+                fs::File::open(self.source(name)).unwrap().set_modified(now).unwrap();
                 continue;
             }
             let bytes = content(&mut self.rng);
