@@ -118,22 +118,30 @@ async fn home_whose_records_contradict_the_published_ones_is_refused() {
 }
 
 /// What the manifest says is unchanged may be gone at the providers: then it is read and stored anew.
+/// Takes the stores of these providers away, and gives each of them an empty one.
+async fn wipe(world: &mut World, providers: &[usize]) {
+    for provider in providers {
+        world.net.kill(*provider);
+        world.net.wipe(*provider).unwrap();
+        world.net.revive(*provider).await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn unchanged_files_whose_blobs_are_gone_are_stored_anew() {
-    let mut world = World::start().await;
-    let tree = world.folder("tree");
-    fill(&tree, &[30_000; 20]);
-    settle().await;
-    world.put(&tree, "tree").await;
-    world.net.kill(0);
-    world.net.wipe(0).unwrap();
-    world.net.revive(0).await;
-    let outcome = world.put(&tree, "tree").await;
-    assert_eq!(outcome.unchanged, 0);
-    assert!(outcome.packs > 0);
-    world.net.kill(1);
-    let out = world.get("tree").await;
-    assert_eq!(differences(&tree, &out.join("tree")), Vec::<String>::new());
+async fn unchanged_files_are_mended_where_enough_is_left_and_else_stored_anew() {
+    for (wiped, is_enough_left) in [(&[0][..], true), (&[0, 1], false)] {
+        let mut world = World::start().await;
+        let tree = world.folder("tree");
+        fill(&tree, &[30_000; 20]);
+        settle().await;
+        world.put(&tree, "tree").await;
+        wipe(&mut world, wiped).await;
+        let outcome = world.put(&tree, "tree").await;
+        assert_eq!((outcome.unchanged == 20, outcome.packs == 0), (is_enough_left, is_enough_left));
+        world.net.kill(2);
+        let out = world.get("tree").await;
+        assert_eq!(differences(&tree, &out.join("tree")), Vec::<String>::new());
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
