@@ -144,14 +144,14 @@ fn report(outcome: &PutOutcome, scheme: Scheme, context: &Context) {
     ));
     if let Some(lapse) = stored.first_lapse {
         out.say(format_args!(
-            "the first promise lapses on {}; a put of the same files before then renews it",
+            "the first promise lapses on {}; `blobdvm watch`, `renew` or a put of the same files before then extends it",
             day(lapse)
         ));
     }
     if scheme.parity() == 0 {
         out.warn("need equals spread: the loss of any one provider loses data");
     } else if scheme.total() <= 3 {
-        out.say("a spread of 3 is thin if nobody watches it: put again now and then, or spread wider");
+        out.say("a spread of 3 is thin if nobody watches it: leave `blobdvm watch` running, or spread wider");
     }
     if outcome.newcomers > 1 {
         let text = "of these providers have no history with this vault; several may be one disk: \

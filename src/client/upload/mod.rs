@@ -3,7 +3,7 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `uploader` | [`Uploader`]: what all uploads of one operation share |
+//! | `uploader` | what all uploads of one operation share |
 //! | `pack` | one pack on its way |
 //! | `strays` | copies of shards that came too late, and are let go again |
 
