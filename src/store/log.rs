@@ -174,7 +174,7 @@ fn encode(records: impl Iterator<Item = Record>, first: u64) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::SimDisk;
+    use crate::store::{SimDisk, Unsynced};
     use crate::types::Timestamp;
 
     fn ticks(range: std::ops::Range<u64>) -> Vec<Record> {
@@ -223,6 +223,25 @@ mod tests {
         disk.set_capacity(None);
         writer.append(&disk, &ticks(0..2)).unwrap();
         assert_eq!(read_all(&disk).0[1..], ticks(0..2));
+    }
+
+    // A crash while a log was written anew left its name; the next log took that name's file, was renamed, and a second
+    // crash kept both names. The third log was written over the file of the second, which was the log itself by then.
+    #[test]
+    fn a_second_name_that_crashes_have_left_of_the_log_is_not_written_over() {
+        for (seed, step) in (0..40).flat_map(|seed| (0..6).map(move |step| (seed, step))) {
+            let (disk, mut writer) = log_of(&ticks(0..3));
+            disk.write(Path::new(NEW_LOG), b"left by a crash").unwrap();
+            disk.sync_dir(Path::new("")).unwrap();
+            writer.put_in_place(&disk, &encode_log(ticks(0..4).into_iter())).unwrap();
+            let disk = disk.restart(Unsynced::Torn(seed));
+            let (records, state) = read_all(&disk);
+            assert!(records.len() >= 4);
+            disk.crash_at(disk.op_count() + step);
+            let _cut_off = Writer::new(state).put_in_place(&disk, &encode_log(ticks(0..5).into_iter()));
+            let (left, _) = read_all(&disk.restart(Unsynced::Torn(seed)));
+            assert!(left.starts_with(&records), "seed {seed}, step {step}: {left:?} of {records:?}");
+        }
     }
 
     #[test]
