@@ -1056,7 +1056,7 @@ def main(key, dest, *stores):
         vault.read_chain(fetch_chain(head, blobs), head, keys)
     live = [snapshot for snapshot in vault.snapshots if snapshot["id"] not in vault.removed]
     need(live, "a snapshot is left")
-    newest = max(live, key=lambda snapshot: (snapshot["made_at"], snapshot["id"]))
+    _, newest = max(enumerate(live), key=lambda at: (at[1]["made_at"], at[0]))  # of one second, the later in its chain
     restore = Restore(vault)
     restore.folder(newest["root"], os.fsencode(dest))
     for path in restore.left_out:
