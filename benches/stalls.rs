@@ -3,7 +3,7 @@
 //!
 //! `cargo bench --bench stalls`; `BLOBDVM_BENCH_MIB=256` sets the size of the file (256 MiB by default). Four providers, so
 //! that one is to spare: there a stopped one may add at most one second. Then three: without a spare, put must end with an
-//! error within its deadline. Ends with an error if either does not hold.
+//! error within its deadline. Every figure is the best of three runs. Ends with an error if either does not hold.
 
 #![expect(clippy::disallowed_methods, reason = "real processes run on the real clock")]
 
@@ -27,6 +27,9 @@ const SMALL_COUNT: u64 = 1_000;
 const SMALL_LEN: usize = 10 * 1024;
 /// The provider that is stopped.
 const STOPPED: usize = 1;
+
+/// Every figure is the best of so many runs: what else the machine does adds to each of them.
+const RUNS: usize = 3;
 
 /// When a provider is stopped.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -111,9 +114,10 @@ fn small_row() -> bool {
 
 /// One row of the table; whether a stopped provider added no more than is allowed.
 fn row(name: &str, run: impl Fn(Stop) -> f64) -> bool {
-    let healthy = run(Stop::Never);
-    let before = run(Stop::Before);
-    let midway = run(Stop::Midway(healthy / 2.0));
+    let best = |stop| (0..RUNS).map(|_| run(stop)).fold(f64::INFINITY, f64::min);
+    let healthy = best(Stop::Never);
+    let before = best(Stop::Before);
+    let midway = best(Stop::Midway(healthy / 2.0));
     let (added_before, added_midway) = (before - healthy, midway - healthy);
     let is_good = added_before <= ADDED_MAX && added_midway <= ADDED_MAX;
     let verdict = if is_good { "yes" } else { "NO" };

@@ -21,12 +21,6 @@ const DISCOVERY_DEADLINE: Duration = Duration::from_millis(1_500);
 pub(crate) const PROBE_DEADLINE: Duration = Duration::from_secs(2);
 /// How much longer the others are waited for once enough have answered.
 const PROBE_GRACE: Duration = Duration::from_millis(250);
-/// Where all are wanted, the others are given up once nobody new has answered for so long,
-const PROBE_LULL: Duration = Duration::from_millis(600);
-/// or for so many times what the last answer took,
-const PROBE_LULL_LATENCIES: u32 = 4;
-/// and so many have answered.
-const ANSWERS_COMPARED: usize = 2;
 /// Announcements that are probed at most: whoever floods a relay with them costs us no more.
 const PROBE_COUNT_MAX: usize = 64;
 
@@ -130,22 +124,16 @@ impl Roster {
         }
         let settings = client.vault.settings();
         let mut roster = Self::default();
-        let (started, hard_deadline) = (Instant::now(), Instant::now() + PROBE_DEADLINE);
-        let mut deadline = hard_deadline;
+        let mut deadline = Instant::now() + PROBE_DEADLINE;
         while let Ok(Some(done)) = timeout_at(deadline, probes.join_next()).await {
             let Ok((terms, answer)) = done else { continue };
             waiting.remove(&terms.id);
-            let answered_in = started.elapsed();
             match answer {
                 Ok(latency) => {
                     let standing = known.get(&terms.id).copied().unwrap_or(Standing::Newcomer);
                     roster.members.insert(terms.id, Member::new(terms, latency, standing, &settings));
                 }
                 Err(error) => roster.failures.push(Failure::new(terms.id, None, &error)),
-            }
-            if enough == usize::MAX && roster.count_usable() >= ANSWERS_COMPARED {
-                let lull = PROBE_LULL.max(answered_in * PROBE_LULL_LATENCIES);
-                deadline = hard_deadline.min(Instant::now() + lull);
             }
             if roster.count_usable() >= enough {
                 deadline = deadline.min(Instant::now() + PROBE_GRACE);

@@ -80,7 +80,9 @@ impl World {
                 assert!(!is_calm || outcome.packs_lost == 0, "something is lost: {outcome:?}");
                 // The manifest of another device can be put back, and is moved only when that one was silent for long.
                 let is_whole = outcome.packs_left == 0 || self.homes.len() > 1;
-                assert!(!is_calm || is_whole, "not everything was repaired: {outcome:?}");
+                // Where messages are lost, it may happen that all questions to somebody are, and then it says so.
+                let is_excused = self.flaws.loses_messages() && !outcome.failures.is_empty();
+                assert!(!is_calm || is_whole || is_excused, "not everything was repaired: {outcome:?}");
                 is_whole
             }
             Some(Err(error)) => {
@@ -112,6 +114,9 @@ impl World {
     /// Watches for a few days. Nothing is moved for who is away for less than the grace period and has lost nothing.
     async fn watch(&mut self, home: &str) {
         let options = WatchOptions::default();
+        if self.rng.random_bool(0.5) {
+            self.leave();
+        }
         let days = self.rng.random_range(1..=4).min(self.days_left());
         self.story.tell(format_args!("watch for {days} days at {home}; {}", self.flaws));
         for _ in 0..days {

@@ -94,6 +94,11 @@ impl Flaws {
             |weather: &Weather| works(weather) || matches!(weather, Weather::Gone | Weather::Refusing);
         now > self.deaf_until && self.weather.iter().any(works) && self.weather.iter().all(is_plain)
     }
+
+    /// Whether a relay that works loses a message now and then.
+    pub(crate) fn loses_messages(&self) -> bool {
+        self.weather.contains(&Weather::Mild)
+    }
 }
 
 impl fmt::Display for Flaws {
@@ -152,10 +157,22 @@ impl World {
         let index = self.rng.random_range(0..self.provider_count);
         let choice = [Ailment::Away, Ailment::Frozen, Ailment::Lying, Ailment::WrongTime, Ailment::Full];
         let ailment = *choice.choose(&mut self.rng).unwrap();
-        let impaired = self.flaws.impaired().len();
-        if self.flaws.ailing[index].is_some() || impaired >= self.parity() {
-            return self.recover_from(index).await;
+        if self.may_ail(index) { self.fall_ill(index, ailment) } else { self.recover_from(index).await }
+    }
+
+    /// Somebody is away from now on, if not too many have trouble.
+    pub(crate) fn leave(&mut self) {
+        let index = self.rng.random_range(0..self.provider_count);
+        if self.may_ail(index) {
+            self.fall_ill(index, Ailment::Away);
         }
+    }
+
+    fn may_ail(&self, index: usize) -> bool {
+        self.flaws.ailing[index].is_none() && self.flaws.impaired().len() < self.parity()
+    }
+
+    fn fall_ill(&mut self, index: usize, ailment: Ailment) {
         self.story.tell(format_args!("  provider {index} is {ailment:?}"));
         self.flaws.ailing[index] = Some(ailment);
         self.flaws.ailing_since[index] = self.now();
@@ -341,7 +358,8 @@ impl World {
             self.net.disk(index).set_hollow(None);
         }
         self.flaws.hollow.clear();
-        // Everybody who found a relay gone announces itself again.
-        tokio::time::sleep(Duration::from_secs(130)).await;
+        // Everybody announces itself again: within minutes who found a relay gone, within the hour who was forgotten
+        // by one.
+        tokio::time::sleep(Duration::from_secs(3_700)).await;
     }
 }

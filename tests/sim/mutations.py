@@ -17,7 +17,7 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-CAMPAIGN = ["--test", "sim", "nothing_is_lost"]
+CAMPAIGN = ["--release", "--test", "sim", "nothing_is_lost"]
 SEEDS = "200"
 
 # Name; changes: file, what stands there, what stands there then, where ON is whether this mutation is on; tests besides.
@@ -45,6 +45,10 @@ MUTATIONS = [
      [("src/session/patience.rs", "        self.retry_at = now + self.backoff.next_delay();\n",
        "        self.retry_at = now + self.backoff.next_delay() + if ON { self.stall_timeout } else { Duration::ZERO };\n")],
      ["--lib", "session::tests"]),
+    ("race nobody who is late",
+     [("src/client/upload/pack.rs", "Some(at) if at <= now => late.push(*provider),",
+       "Some(at) if at <= now => late.extend((!ON).then_some(*provider)),")],
+     ["--lib", "client::race"]),
     ("forget the grace period of a watch",
      [("src/client/watch/absence.rs", "        now.since(*since) < grace\n", "        now.since(*since) < grace && !ON\n")],
      ["--lib", "client::watch"]),

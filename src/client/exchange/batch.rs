@@ -173,7 +173,8 @@ impl Link {
             Action::Retrieve { hashes, ranges: None }
         };
         let pace = self.pace(EVENT_LEN_MAX);
-        let retry_first = pace.retry_first.min(deadline / 3);
+        // Where a relay loses some messages, nobody who is there may be taken for absent.
+        let retry_first = pace.retry_first.min(deadline / 8);
         let pace = Pace { retry_first, retry_max: retry_first * 2, stall_timeout: deadline };
         let started = now();
         match self.ask_at(action, SEVERAL, pace).await {
