@@ -87,6 +87,7 @@ struct ProviderReport {
     corrupt: u64,
     unknown: u64,
     expiring: u64,
+    unpromised: u64,
     first_lapse: Option<u64>,
     last_seen: Option<u64>,
     audited: Option<u32>,
@@ -228,6 +229,13 @@ fn say(
     for line in table(tally, settings) {
         out.say(line);
     }
+    let unpromised = tally.providers.values().map(|row| row.unpromised).sum::<u64>();
+    if unpromised > 0 {
+        let shards = count(unpromised, "shard");
+        out.say(format_args!(
+            "{shards} found that nobody promised to this key: `blobdvm renew` has them promised"
+        ));
+    }
     for audit in outcome.audits.values() {
         out.say(audit);
     }
@@ -268,6 +276,7 @@ fn provider_report(id: &ProviderId, outcome: &CheckOutcome, settings: &Settings)
         corrupt: row.found.corrupt,
         unknown: row.found.unknown,
         expiring: row.expiring,
+        unpromised: row.unpromised,
         first_lapse: row.first_lapse.map(|at| at.0),
         last_seen: settings.providers.get(id).map(|known| known.last_seen.0),
         audited: audit.map(crate::client::audit::Tally::count),

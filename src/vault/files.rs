@@ -66,7 +66,7 @@ pub(crate) fn write_unsynced(path: &Path, bytes: &[u8]) -> Result<(), VaultError
 
 /// Makes the names in the folder of `path` durable.
 pub(crate) fn sync_folder_of(path: &Path) -> Result<(), VaultError> {
-    let folder = path.parent().unwrap_or(path);
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let sync = || File::open(folder)?.sync_all();
     file_step().and_then(|()| sync()).map_err(VaultError::io("sync the folder", folder))
 }
@@ -100,6 +100,11 @@ mod tests {
         assert_eq!(read_small(&path, 3).unwrap().unwrap().as_slice(), b"two");
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_name_alone_is_in_the_working_folder() {
+        sync_folder_of(Path::new("name")).unwrap();
     }
 
     #[test]

@@ -43,6 +43,15 @@ fn a_machine_that_holds_no_decrypting_key_repairs_a_snapshot() {
     let healthy = shelf_json(&world, 0, &["check"]);
     assert!(healthy["packs"].as_u64() > Some(1) && healthy["packs"] == healthy["healthy"], "{healthy}");
     assert_eq!(healthy["snapshots"].as_array().map(Vec::len), Some(0));
+    // Providers tell nobody what they promised to others.
+    let unpromised = |checked: &Value| -> u64 {
+        checked["providers"].as_array().unwrap().iter().map(|row| row["unpromised"].as_u64().unwrap()).sum()
+    };
+    assert_eq!(unpromised(&healthy), healthy["shards"]["good"].as_u64().unwrap());
+    assert_eq!(
+        (&healthy["providers"][0]["expiring"], &healthy["providers"][0]["first_lapse"]),
+        (&0.into(), &Value::Null)
+    );
 
     let most = (0..4).max_by_key(|index| world.blobs(*index).len()).unwrap();
     world.destroy(most);
@@ -52,6 +61,7 @@ fn a_machine_that_holds_no_decrypting_key_repairs_a_snapshot() {
     assert!(repaired["shards_written"].as_u64() > Some(0), "{repaired}");
     assert_eq!(shelf_json(&world, 0, &["check", snapshot, "--read"])["degraded"], 0);
     assert!(shelf_json(&world, 0, &["renew", snapshot])["renewed"].as_u64() > Some(0));
+    assert_eq!(unpromised(&shelf_json(&world, 0, &["check", snapshot])), 0);
 
     // The vault's own machine takes it over: it asks, and has claims of its own from then on.
     assert_eq!(world.json(&["check", snapshot])["degraded"], 0);

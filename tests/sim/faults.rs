@@ -342,8 +342,11 @@ impl World {
     /// A machine that had trouble with its disk starts again with what that has kept.
     pub(crate) async fn disarm_disk(&mut self, armed: Option<usize>) {
         self.flaws.is_disk_failing = false;
-        if let Some(index) = armed {
-            self.crash(index).await;
+        match armed {
+            Some(index) if self.net.is_running(index) => self.crash(index).await,
+            // Somebody who has left meanwhile comes back with a disk that works.
+            Some(index) => self.net.crash(index, Unsynced::Lost),
+            None => {}
         }
     }
 

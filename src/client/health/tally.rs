@@ -78,6 +78,8 @@ pub struct ProviderHealth {
     pub found: ShardCounts,
     /// Good ones whose promise ends soon.
     pub expiring: u64,
+    /// Good ones that are promised to others only, as far as this key may know: full devices to a capability.
+    pub unpromised: u64,
     /// When the first promise for a good one lapses.
     pub first_lapse: Option<Timestamp>,
 }
@@ -153,7 +155,9 @@ impl Tally {
         let row = self.providers.entry(sight.provider).or_default();
         row.shards += 1;
         row.found.add(sight.found);
-        if let Found::Good { expires } = sight.found {
+        if sight.found == (Found::Good { expires: Timestamp(0) }) {
+            row.unpromised += 1;
+        } else if let Found::Good { expires } = sight.found {
             row.expiring += u64::from(expires < soon);
             row.first_lapse = Some(row.first_lapse.map_or(expires, |first| first.min(expires)));
         }
