@@ -59,18 +59,17 @@ impl World {
     pub(crate) fn check_stored(&self, home: &str, id: SnapshotId, vault: &Vault) {
         let unknowable = &self.snapshots[&id].bad;
         for pack in &self.snapshots[&id].views[home] {
-            let mut holders = BTreeMap::new();
+            let mut holders: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
             for index in (0..self.provider_count).filter(|index| !unknowable.contains(index)) {
                 let intact: BTreeSet<_> = self.net.intact(index).into_iter().collect();
                 for (shard, hash) in pack.shards.iter().enumerate() {
                     if intact.contains(hash) && self.is_promised(index, hash, vault) {
-                        holders.entry(index).or_insert(shard);
+                        holders.entry(index).or_default().push(shard);
                     }
                 }
             }
-            let distinct: BTreeSet<_> = holders.values().collect();
             assert!(
-                distinct.len() + unknowable.len() >= usize::from(pack.scheme.total()),
+                placed_count(&holders) + unknowable.len() >= usize::from(pack.scheme.total()),
                 "put said that pack {} is stored, and its shards are at {holders:?}",
                 pack.id.short()
             );
@@ -148,6 +147,30 @@ fn secrets(items: &Items) -> Vec<[u8; 32]> {
             .collect(),
         Items::Sealed => unreachable!("this home has all keys"),
     }
+}
+
+/// How many shards can be counted at a provider each, no provider twice: a maximum matching by augmenting paths.
+fn placed_count(holders: &BTreeMap<usize, Vec<usize>>) -> usize {
+    fn place(
+        holder: usize,
+        holders: &BTreeMap<usize, Vec<usize>>,
+        tried: &mut BTreeSet<usize>,
+        placed: &mut BTreeMap<usize, usize>,
+    ) -> bool {
+        holders[&holder].iter().any(|shard| {
+            let is_free = tried.insert(*shard)
+                && placed.get(shard).copied().is_none_or(|other| place(other, holders, tried, placed));
+            if is_free {
+                placed.insert(*shard, holder);
+            }
+            is_free
+        })
+    }
+    let mut placed = BTreeMap::new();
+    for holder in holders.keys() {
+        place(*holder, holders, &mut BTreeSet::new(), &mut placed);
+    }
+    placed.len()
 }
 
 /// The first pack of which more than `spares` shards are missing, and how many distinct ones there are.
