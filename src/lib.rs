@@ -15,7 +15,7 @@
 //! | [`mod@env`] | the clock and the random bytes | types |
 //! | [`mod@format`] | segments, packs, trees, manifest records, heads (pure) | types crypt erasure |
 //! | [`session`] | the protocol's conversations as state machines; `now` is an argument (pure) | types wire |
-//! | [`transport`] | signed events over relays | types wire session env |
+//! | [`transport`] | signed events over relays; connections of the direct path | types wire session env |
 //! | [`store`] | a provider's durable blobs and claims | types env |
 //! | [`relay`] | the embedded relay | types wire |
 //! | [`vault`] | identity, manifest on disk, catalog | types crypt format env |
@@ -48,6 +48,7 @@
 //! | placement, spread | which provider gets which shard; the number of distinct providers of a pack |
 //! | claim | one key's right to a blob at a provider, with its own expiry |
 //! | receipt | a provider's signed answer that a blob is durable |
+//! | direct path, endpoint | one WebSocket between client and provider, without relays; where it is announced to begin |
 //! | terms | what a provider announces: sizes, retention, extensions |
 //! | full device, verify device | one that holds the vault's secret; one that holds a capability |
 //! | capability | what lets a machine check, renew and repair, and read nothing: the placement key and a secret of its own |

@@ -46,6 +46,10 @@ pub struct Global {
     /// Relay to use; repeat for several. Remembered by `init`
     #[arg(long = "relay", global = true, value_name = "URL", env = "BLOBDVM_RELAYS", value_delimiter = ',')]
     pub relays: Vec<String>,
+    /// Which way blobs take: over relays, or straight to providers that announce an endpoint (they see your
+    /// address) [default: straight where that can be, else over relays]
+    #[arg(long, global = true, value_name = "WAY", env = "BLOBDVM_CARRIER")]
+    pub carrier: Option<CarrierArg>,
     /// Print one JSON value on stdout and nothing else
     #[arg(long, global = true)]
     pub json: bool,
@@ -58,6 +62,15 @@ pub struct Global {
     /// How long anything may go without progress before it is given up
     #[arg(long, global = true, value_name = "DURATION", default_value = "15s", value_parser = humantime::parse_duration)]
     pub timeout: Duration,
+}
+
+/// A way that can be asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum CarrierArg {
+    /// Over relays only
+    Relay,
+    /// Straight to the providers only
+    Direct,
 }
 
 /// What to do.
@@ -251,6 +264,12 @@ pub struct ServeArgs {
     /// How long a blob is promised to be kept
     #[arg(long, value_name = "DURATION", default_value = "90days", value_parser = humantime::parse_duration)]
     pub retention: Duration,
+    /// Also serve clients that connect here, without relays; repeat for several. Port 0 takes a free one
+    #[arg(long, value_name = "LISTEN_ADDR")]
+    pub direct: Vec<std::net::SocketAddr>,
+    /// Announce this WebSocket address for them; repeat for several [default: the addresses of --direct]
+    #[arg(long, value_name = "URL", requires = "direct")]
+    pub announce_direct: Vec<String>,
 }
 
 /// Arguments of `relay`.

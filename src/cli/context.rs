@@ -7,13 +7,13 @@ use std::time::Duration;
 use nostr::RelayUrl;
 use tempfile::TempDir;
 
-use crate::cli::args::Global;
+use crate::cli::args::{CarrierArg, Global};
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::output::Output;
 use crate::cli::plain;
 use crate::cli::progress::Progress;
-use crate::client::{Client, Stop};
+use crate::client::{CarrierChoice, Client, Stop};
 use crate::env::Env;
 use crate::transport::{Carrier, ConnectOptions, Relays};
 use crate::vault::{Home, Vault, VaultError, read_capability};
@@ -28,6 +28,8 @@ pub struct Context {
     pub home: PathBuf,
     /// Relays named on the command line or in the environment.
     pub relays: Vec<RelayUrl>,
+    /// Which way blobs take.
+    pub carrier: CarrierChoice,
     /// How long anything may go without progress.
     pub timeout: Duration,
     /// The way to the terminal.
@@ -47,6 +49,11 @@ impl Context {
         Ok(Self {
             home: home(global)?,
             relays: global.relays.iter().map(|text| relay_url(text)).collect::<Result<_, _>>()?,
+            carrier: match global.carrier {
+                None => CarrierChoice::Best,
+                Some(CarrierArg::Relay) => CarrierChoice::Relay,
+                Some(CarrierArg::Direct) => CarrierChoice::Direct,
+            },
             timeout: global.timeout,
             output: Output::new(global),
             env: Env::system(),
@@ -142,6 +149,7 @@ impl Context {
         }
         let progress = Arc::new(Progress::new(verb, self.output.clone()));
         let client = Client::new(vault, carrier, progress.clone(), self.timeout, self.env.clone());
+        let client = client.going(self.carrier);
         Ok((client.heeding(self.stop.clone()), progress))
     }
 

@@ -27,6 +27,10 @@ fn of_a_put(error: &ClientError) -> Option<(Exit, &'static str)> {
         ClientError::Banned { .. } => {
             (Exit::Usage, "leave it out, or lift the ban with `blobdvm providers trust NPUB`")
         }
+        ClientError::NoEndpoints { .. } => (
+            Exit::TooFewProviders,
+            "leave out --carrier direct to go over relays, or name providers that were started with --direct",
+        ),
         ClientError::ReadingStopped => (Exit::Failure, "run it again, with -v to see more"),
         ClientError::LetGoMeanwhile => {
             (Exit::TooFewProviders, "run it again: what is stored already is not sent twice")

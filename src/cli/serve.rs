@@ -13,10 +13,10 @@ use crate::cli::error::{CliError, chain};
 use crate::cli::exit::Exit;
 use crate::cli::names::npub;
 use crate::cli::signal;
-use crate::provider::{Provider, ProviderError, ProviderOptions};
+use crate::provider::{DirectOptions, Provider, ProviderError, ProviderOptions};
 use crate::transport::Carrier;
 use crate::types::ProviderId;
-use crate::types::limits::BLOB_LEN_MAX;
+use crate::types::limits::{BLOB_LEN_MAX, RELAY_URL_LEN_MAX};
 
 /// What `--json` prints once the provider serves.
 #[derive(Serialize)]
@@ -24,6 +24,7 @@ struct Serving {
     provider: ProviderId,
     npub: String,
     relays: Vec<RelayUrl>,
+    direct: Vec<RelayUrl>,
     blobs: usize,
     used: u64,
     quota: u64,
@@ -84,12 +85,23 @@ fn options(args: &ServeArgs) -> Result<ProviderOptions, CliError> {
             "name a time such as 90days",
         ));
     }
+    let announce = args.announce_direct.iter().map(|text| endpoint(text)).collect::<Result<_, _>>()?;
+    let direct = DirectOptions { listen: args.direct.clone(), announce, ..DirectOptions::default() };
     Ok(ProviderOptions {
+        direct,
         name: args.name.clone(),
         quota: args.quota.as_u64(),
         max_file_size,
         retention: args.retention,
         ..ProviderOptions::default()
+    })
+}
+
+fn endpoint(text: &str) -> Result<RelayUrl, CliError> {
+    let url = RelayUrl::parse(text.trim()).ok().filter(|url| url.as_str().len() <= RELAY_URL_LEN_MAX);
+    url.ok_or_else(|| {
+        let remedy = "give a WebSocket address such as ws://203.0.113.7:7788 or wss://box.example.com/direct";
+        CliError::new(Exit::Usage, format!("--announce-direct {text:?} is no WebSocket address"), remedy)
     })
 }
 
@@ -100,10 +112,14 @@ fn tell(provider: &Provider, carrier: &dyn Carrier, context: &Context) {
     for relay in &relays {
         context.output.say(format_args!("relay {relay}"));
     }
+    for endpoint in provider.endpoints() {
+        context.output.say(format_args!("direct {endpoint}"));
+    }
     let [used, quota] = [stats.used, stats.quota].map(ByteSize::b);
     context.output.say(format_args!("{} blobs, {used} of {quota} used", stats.blob_count));
     let (blobs, used, quota) = (stats.blob_count, stats.used, stats.quota);
-    context.output.json(&Serving { provider: id, npub, relays, blobs, used, quota });
+    let direct = provider.endpoints().to_vec();
+    context.output.json(&Serving { provider: id, npub, relays, direct, blobs, used, quota });
 }
 
 fn cannot_serve(error: &ProviderError) -> CliError {
@@ -112,6 +128,10 @@ fn cannot_serve(error: &ProviderError) -> CliError {
             "stop the other process that serves this store, or name another folder with --store"
         }
         ProviderError::Folder { .. } => "name a folder that you may write to with --store",
+        ProviderError::Direct(_) => "name an address of this machine and a free port with --direct ADDR:PORT",
+        ProviderError::NothingToAnnounce => {
+            "say with --announce-direct URL where clients reach the address of --direct"
+        }
         ProviderError::Transport(_) => "see that a relay is running, and name it with --relay URL",
         _ => "name another folder with --store, or bring this one back from a copy",
     };

@@ -7,7 +7,7 @@ use std::time::Duration;
 use nostr::Keys;
 
 use crate::client::error::ClientError;
-use crate::client::exchange::{Exchange, ExchangeOptions};
+use crate::client::exchange::{CarrierChoice, Exchange, ExchangeOptions};
 use crate::client::monitor::Monitor;
 use crate::client::placement::Standing;
 use crate::client::stop::Stop;
@@ -46,6 +46,13 @@ impl Client {
         let options = ExchangeOptions { stall_timeout: patience, ..ExchangeOptions::default() };
         let exchange = Exchange::new(carrier.clone(), options, env.clone());
         Self { vault, carrier, exchange, env, monitor, patience, stop: Stop::default() }
+    }
+
+    /// The same client, whose blobs go this way.
+    #[must_use]
+    pub fn going(self, carrier: CarrierChoice) -> Self {
+        let options = ExchangeOptions { stall_timeout: self.patience, carrier, ..ExchangeOptions::default() };
+        Self { exchange: Exchange::new(self.carrier.clone(), options, self.env.clone()), ..self }
     }
 
     /// The same client, which heeds `stop`.

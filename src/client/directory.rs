@@ -31,6 +31,8 @@ pub struct ProviderTerms {
     pub announced_at: Timestamp,
     /// The relays it says that it listens on.
     pub relays: Vec<RelayUrl>,
+    /// Endpoints of its direct path; none where it has none.
+    pub endpoints: Vec<RelayUrl>,
 }
 
 impl ProviderTerms {
@@ -47,6 +49,7 @@ impl ProviderTerms {
             extensions: announcement.extensions,
             announced_at: Timestamp(event.created_at.as_secs()),
             relays: announcement.relays,
+            endpoints: announcement.endpoints,
         })
     }
 
@@ -62,6 +65,7 @@ impl ProviderTerms {
             extensions: BTreeSet::new(),
             announced_at: Timestamp(0),
             relays: Vec::new(),
+            endpoints: Vec::new(),
         }
     }
 

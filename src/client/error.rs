@@ -25,6 +25,12 @@ pub enum ClientError {
         /// Who could not be used, and why.
         failures: Vec<Failure>,
     },
+    /// Relays may not be used, and none of the providers that were found can be reached without them.
+    #[error("none of {found} providers announces a direct endpoint")]
+    NoEndpoints {
+        /// How many were found.
+        found: usize,
+    },
     /// A pack could not be brought to the wanted spread: providers failed and no spare was left.
     #[error("pack {} reached {have} of {wanted} providers", pack.short())]
     SpreadNotReached {

@@ -52,7 +52,8 @@ pub use catch_up::CaughtUp;
 pub use directory::{Directory, ProviderTerms};
 pub use error::{ClientError, Failure};
 pub use exchange::{
-    AuditSample, AuditVerdict, Audited, Exchange, ExchangeError, ExchangeOptions, Receipt, StoreOptions,
+    AuditSample, AuditVerdict, Audited, CarrierChoice, Exchange, ExchangeError, ExchangeOptions, Receipt,
+    StoreOptions,
 };
 pub use get::{
     Action, CatOutcome, Destination, GetOptions, GetOutcome, NotRestored, Overwrite, Plan, Selected,

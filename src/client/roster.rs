@@ -11,6 +11,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::client::base::Client;
 use crate::client::directory::{Directory, ProviderTerms};
 use crate::client::error::{ClientError, Failure};
+use crate::client::exchange::CarrierChoice;
 use crate::client::placement::{Candidate, Score, Standing};
 use crate::types::ProviderId;
 use crate::vault::Settings;
@@ -66,6 +67,7 @@ impl Roster {
                 found.entry(id).or_insert(terms);
             }
         }
+        expect_endpoints(client, &found)?;
         Ok(Self::probe(client, found, &known, enough).await)
     }
 
@@ -82,6 +84,7 @@ impl Roster {
             found.entry(id).or_insert_with(|| ProviderTerms::base(id));
         }
         let known = client.known_providers()?;
+        expect_endpoints(client, &found)?;
         Ok(Self::probe(client, found, &known, enough).await)
     }
 
@@ -148,6 +151,15 @@ impl Roster {
     fn count_usable(&self) -> usize {
         self.members.values().filter(|member| member.is_usable()).count()
     }
+}
+
+/// Fails where relays may not be used, and nobody who was found can be reached without them.
+fn expect_endpoints(client: &Client, found: &BTreeMap<ProviderId, ProviderTerms>) -> Result<(), ClientError> {
+    let is_direct = client.exchange.carrier_choice() == CarrierChoice::Direct;
+    if is_direct && !found.is_empty() && found.values().all(|terms| terms.endpoints.is_empty()) {
+        return Err(ClientError::NoEndpoints { found: found.len() });
+    }
+    Ok(())
 }
 
 impl Member {

@@ -27,6 +27,7 @@ impl Server {
             extensions: Extension::ALL.into(),
             documentation: DOCUMENTATION.to_owned(),
             relays: self.carrier.relays(),
+            endpoints: self.endpoints.clone(),
         }
     }
 

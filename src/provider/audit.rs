@@ -2,14 +2,16 @@
 
 use std::sync::Arc;
 
-use crate::provider::caller::{Caller, Refusal};
+use nostr::EventId;
+
+use crate::provider::caller::{Caller, Refusal, Way};
 use crate::provider::gate::Pass;
 use crate::provider::server::Server;
 use crate::store::StoreError;
 use crate::types::limits::READ_LEN_MAX;
 use crate::types::merkle::leaf_count;
 use crate::types::{AuditNonce, BlobHash};
-use crate::wire::{AuditAnswer, ErrorCode, Proof, audit_position};
+use crate::wire::{AuditAnswer, DirectMessage, ErrorCode, Proof, audit_position};
 
 impl Server {
     /// Proves that blobs are here, to whoever may retrieve them.
@@ -22,9 +24,15 @@ impl Server {
     ) {
         match self.samples(nonce, hashes, caller, pass).await {
             Ok(samples) => {
-                let (request, requester, number) = (caller.request, caller.client, caller.number);
-                let answer = AuditAnswer { request, requester, number, nonce, samples };
-                self.send(answer.to_draft(), &caller.relay).await;
+                let (requester, number) = (caller.client, caller.number);
+                let answer = |request| AuditAnswer { request, requester, number, nonce, samples };
+                match &caller.way {
+                    Way::Relay { request, relay } => self.send(answer(*request).to_draft(), relay).await,
+                    Way::Direct { id, .. } => {
+                        let proofs = DirectMessage::proofs(*id, &answer(EventId::all_zeros()));
+                        caller.way.send(proofs, None).await;
+                    }
+                }
             }
             Err(refusal) => self.answer(caller, Err(refusal)).await,
         }

@@ -4,21 +4,41 @@ use nostr::{Event, EventId, RelayUrl};
 
 use crate::store::{Change, EventMark, StoreError};
 use crate::transport::Incoming;
+use crate::transport::direct::Outbox;
 use crate::types::{ClientId, Timestamp};
-use crate::wire::author_as_client;
 use crate::wire::{
-    Answer, Direction, Draft, ErrorCode, RequestNumber, Response, Status, StatusKind, WireError,
+    Answer, DirectId, Draft, ErrorCode, RequestNumber, Response, Status, StatusKind, WireError,
+    author_as_client,
 };
 
-/// One request's event, as far as its answer needs it.
-#[derive(Debug, Clone)]
+/// One request, as far as its answer needs it.
+#[derive(Clone)]
 pub(super) struct Caller {
-    pub(super) request: EventId,
     pub(super) client: ClientId,
     pub(super) number: Option<RequestNumber>,
     pub(super) created_at: Timestamp,
-    /// The relay that brought the request takes the answer back.
-    pub(super) relay: RelayUrl,
+    /// Tells the request from others of the same second.
+    mark: EventMark,
+    pub(super) way: Way,
+}
+
+/// The way that a request came, which its answer goes back.
+#[derive(Clone)]
+pub(super) enum Way {
+    /// An event.
+    Relay {
+        /// Its id.
+        request: EventId,
+        /// The relay that brought it.
+        relay: RelayUrl,
+    },
+    /// A message over a connection of its own.
+    Direct {
+        /// The question.
+        id: DirectId,
+        /// What goes out over the connection.
+        outbox: Outbox,
+    },
 }
 
 /// What a client is told instead of an answer.
@@ -35,42 +55,47 @@ impl Caller {
     pub(super) fn of(incoming: &Incoming) -> Self {
         let event: &Event = &incoming.event;
         Self {
-            request: event.id,
             client: author_as_client(event),
             number: None,
             created_at: Timestamp(event.created_at.as_secs()),
-            relay: incoming.relay.clone(),
+            mark: EventMark(event.id.as_bytes().first_chunk().copied().unwrap_or_default()),
+            way: Way::Relay { request: event.id, relay: incoming.relay.clone() },
         }
+    }
+
+    /// Whoever asks over a connection. What comes over it cannot be repeated by others: `mark` is any that is fresh.
+    pub(super) fn direct(client: ClientId, created_at: Timestamp, mark: [u8; 8], way: Way) -> Self {
+        Self { client, number: None, created_at, mark: EventMark(mark), way }
+    }
+
+    /// Whether the caller knows more than the base protocol.
+    pub(super) fn knows_extensions(&self) -> bool {
+        self.number.is_some() || matches!(self.way, Way::Direct { .. })
     }
 
     /// The change that the request makes, as the store tells changes apart.
     pub(super) fn change(&self) -> Change {
-        let mark = self.request.as_bytes().first_chunk().copied().unwrap_or_default();
-        Change { at: self.created_at, mark: EventMark(mark) }
-    }
-
-    pub(super) fn direction(&self) -> Direction {
-        Direction { request: self.request, requester: self.client }
+        Change { at: self.created_at, mark: self.mark }
     }
 
     /// The answer's event, to be signed.
-    pub(super) fn draft(&self, outcome: Outcome) -> Draft {
+    pub(super) fn draft(&self, request: EventId, outcome: Outcome) -> Draft {
         match outcome {
             Ok(answer) => {
-                let (request, requester, number) = (self.request, self.client, self.number);
+                let (requester, number) = (self.client, self.number);
                 Response { request, requester, number, answer }.to_draft()
             }
-            Err(refusal) => self.status(StatusKind::Error(refusal.code), refusal.text),
+            Err(refusal) => self.status(request, StatusKind::Error(refusal.code), refusal.text),
         }
     }
 
     /// The event that says that the provider is at it.
-    pub(super) fn processing(&self) -> Draft {
-        self.status(StatusKind::Processing, "working on it".to_owned())
+    pub(super) fn processing(&self, request: EventId) -> Draft {
+        self.status(request, StatusKind::Processing, "working on it".to_owned())
     }
 
-    fn status(&self, kind: StatusKind, text: String) -> Draft {
-        let (request, requester, number) = (self.request, self.client, self.number);
+    fn status(&self, request: EventId, kind: StatusKind, text: String) -> Draft {
+        let (requester, number) = (self.client, self.number);
         Status { request, requester, number, kind, text }.to_draft()
     }
 }

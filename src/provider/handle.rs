@@ -13,9 +13,10 @@ use tracing::{error, info};
 
 use crate::env::Env;
 use crate::provider::server::{Server, lock, monotonic};
-use crate::provider::{ProviderError, ProviderOptions};
+use crate::provider::{DirectOptions, ProviderError, ProviderOptions};
 use crate::session::{Reassembly, ReassemblyLimits};
 use crate::store::{BlobStore, RealDisk, StoreOptions, StoreStats};
+use crate::transport::direct::DirectListener;
 use crate::transport::{Carrier, Subscription};
 use crate::types::limits::{
     BLOB_LEN_MAX, CLIENT_UPLOAD_COUNT_MAX, CLIENT_UPLOADS_LEN_MAX, READ_LEN_MAX, REPLY_QUEUE_COUNT_MAX,
@@ -99,7 +100,7 @@ impl Provider {
     /// Serves a store that is open. When this returns, requests are heard and the announcement is out.
     ///
     /// # Errors
-    /// [`ProviderError::Transport`].
+    /// [`ProviderError::Transport`], [`ProviderError::Direct`], [`ProviderError::NothingToAnnounce`].
     pub async fn start(
         store: Arc<BlobStore>,
         keys: Keys,
@@ -109,6 +110,9 @@ impl Provider {
     ) -> Result<Self, ProviderError> {
         let options = ProviderOptions { max_file_size: options.max_file_size.min(BLOB_LEN_MAX), ..options };
         let id = ProviderId::new(keys.public_key().to_bytes());
+        let listener =
+            DirectListener::bind(&options.direct.listen, options.direct.connection_count_max).await?;
+        let endpoints = endpoints(&options.direct, &listener)?;
         let subscription = carrier.subscribe(filters(id, keys.public_key(), env.now())).await?;
         let (replies, waiting) = mpsc::channel(REPLY_QUEUE_COUNT_MAX);
         let server = Arc::new(Server {
@@ -117,6 +121,7 @@ impl Provider {
             options,
             store,
             carrier,
+            endpoints,
             env,
             gate: Arc::default(),
             threads: Arc::new(Semaphore::new(THREAD_COUNT)),
@@ -132,13 +137,18 @@ impl Provider {
         let announced = server.announce().await;
         info!(provider = %id.short(), "serving");
         let (stop, stopped) = watch::channel(false);
-        let work = tokio::spawn(run(server.clone(), subscription, waiting, announced, stopped));
+        let work = tokio::spawn(run(server.clone(), (listener, subscription), waiting, announced, stopped));
         Ok(Self { server, stop, work: Some(work) })
     }
 
     /// Under which key it serves.
     pub fn id(&self) -> ProviderId {
         self.server.id
+    }
+
+    /// Where it can be reached without relays, as it announces it.
+    pub fn endpoints(&self) -> &[RelayUrl] {
+        &self.server.endpoints
     }
 
     /// What it keeps.
@@ -210,10 +220,19 @@ fn filters(id: ProviderId, key: PublicKey, now: Timestamp) -> Vec<Filter> {
     vec![requests.since(since), chunks.since(since)]
 }
 
+/// What is announced of the direct path: what was asked for, or the addresses that are listened on.
+fn endpoints(options: &DirectOptions, listener: &DirectListener) -> Result<Vec<RelayUrl>, ProviderError> {
+    if options.listen.is_empty() {
+        return Ok(Vec::new());
+    }
+    let endpoints = if options.announce.is_empty() { listener.urls() } else { options.announce.clone() };
+    if endpoints.is_empty() { Err(ProviderError::NothingToAnnounce) } else { Ok(endpoints) }
+}
+
 /// The provider's loop. All of its tasks end with it.
 async fn run(
     server: Arc<Server>,
-    mut subscription: Subscription,
+    (listener, mut subscription): (DirectListener, Subscription),
     mut waiting: mpsc::Receiver<(RelayUrl, Draft)>,
     announced: BTreeSet<RelayUrl>,
     mut stopped: watch::Receiver<bool>,
@@ -229,6 +248,10 @@ async fn run(
             speaker.send(draft, &relay).await;
         }
     });
+    let mut guests = JoinSet::new();
+    let host = server.clone();
+    let (keys, env) = (server.keys.clone(), server.env.clone());
+    guests.spawn(listener.run(keys, env, move |guest| host.clone().serve_guest(guest)));
     let mut jobs = JoinSet::new();
     let mut tick = tokio::time::interval(TICK_EVERY);
     loop {
@@ -243,6 +266,7 @@ async fn run(
             },
         }
     }
+    drop(guests);
     let finish = async {
         while let Some(ended) = jobs.join_next().await {
             report(ended);
@@ -263,7 +287,7 @@ fn tend(server: &Arc<Server>, jobs: &mut JoinSet<()>) {
     });
 }
 
-fn report(ended: Result<(), tokio::task::JoinError>) {
+pub(super) fn report(ended: Result<(), tokio::task::JoinError>) {
     if let Err(error) = ended
         && error.is_panic()
     {

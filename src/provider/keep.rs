@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::task::JoinSet;
 
-use crate::provider::caller::{Caller, Outcome, Refusal};
+use crate::provider::caller::{Caller, Outcome, Refusal, Way};
 use crate::provider::gate::Pass;
 use crate::provider::memory::Begin;
 use crate::provider::server::{Server, lock, monotonic};
@@ -14,13 +14,15 @@ use crate::session::{BeginError, Begun, UploadKey, chunking};
 use crate::store::{self, AtRest, StoreError};
 use crate::types::limits::BATCH_COUNT_MAX;
 use crate::types::{BlobHash, Timestamp};
-use crate::wire::{Answer, BlobInfo, Claim, ErrorCode, Hashes, ItemsOf, Promise, Store, StoreBody};
+use crate::wire::{
+    Answer, BlobInfo, Claim, DirectStore, ErrorCode, Hashes, ItemsOf, Promise, Store, StoreBody,
+};
 
 /// Inline stores from this length on are told that the provider is at it.
 const LARGE_STORE_LEN: usize = 1024 * 1024;
 
 /// What an upload is for.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(super) struct Wish {
     caller: Caller,
     promise: store::Promise,
@@ -40,8 +42,10 @@ impl Server {
             return Err(Refusal::new(ErrorCode::InvalidRequest, "chunks belong to a request of their own"));
         };
         self.check_size(blob.len() as u64)?;
-        if blob.len() >= LARGE_STORE_LEN {
-            self.send(caller.processing(), &caller.relay).await;
+        if blob.len() >= LARGE_STORE_LEN
+            && let Way::Relay { request, relay } = &caller.way
+        {
+            self.send(caller.processing(*request), relay).await;
         }
         let promise = self.promise(caller, store.retention);
         let at_rest = at_rest(store.encrypt);
@@ -53,6 +57,15 @@ impl Server {
             self.echo(&claim, blob, caller, pass).await?;
         }
         Ok(Answer::Stored(info(&claim)))
+    }
+
+    /// Keeps a blob that came whole, under its name. It is hashed once, where it is kept.
+    pub(super) async fn store_whole(self: &Arc<Self>, store: DirectStore, caller: &Caller) -> Outcome {
+        let DirectStore { retention, encrypt, hash, data, .. } = store;
+        self.check_size(data.len() as u64)?;
+        let promise = self.promise(caller, retention);
+        let keep = move |server: &Self| Ok(server.store.put(hash, &data, promise, at_rest(encrypt))?);
+        Ok(Answer::Stored(info(&self.off_thread(keep).await?)))
     }
 
     /// Begins an upload in chunks, or says how far it is. The answer comes when the blob is stored.
@@ -98,7 +111,7 @@ impl Server {
                     self.finish_upload(key, blob, jobs);
                 }
             }
-            Ok(Begun::Complete) => self.reply_draft(&caller, caller.processing()),
+            Ok(Begun::Complete) => self.reply_with(&caller, |request| caller.processing(request)),
             Err(BeginError::Busy) => self.reply(&caller, Err(Refusal::busy())),
             Err(error) => {
                 self.reply(&caller, Err(Refusal::new(ErrorCode::InvalidRequest, error.to_string())));

@@ -10,6 +10,7 @@
 //! | `keep` | store, delete, renew, stat, list |
 //! | `send` | retrieve: chunks, fair among clients |
 //! | `audit` | proofs that blobs are here |
+//! | `direct` | the same without relays: connections, their messages and answers |
 //! | `announce` | the announcement |
 //! | `caller` | who asked; answers and refusals |
 //!
@@ -19,6 +20,7 @@
 mod announce;
 mod audit;
 mod caller;
+mod direct;
 mod gate;
 mod handle;
 mod keep;
@@ -30,4 +32,4 @@ mod server;
 mod tests;
 
 pub use handle::{Gauges, Provider};
-pub use options::{ProviderError, ProviderOptions};
+pub use options::{DirectOptions, ProviderError, ProviderOptions};

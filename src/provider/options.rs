@@ -1,12 +1,16 @@
 //! What a provider offers, and why it cannot start.
 
 use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use nostr::RelayUrl;
+
 use crate::store::StoreError;
 use crate::transport::TransportError;
-use crate::types::limits::BLOB_LEN_MAX;
+use crate::transport::direct::DirectError;
+use crate::types::limits::{BLOB_LEN_MAX, DIRECT_CONNECTION_COUNT_MAX};
 
 /// What a provider offers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +27,26 @@ pub struct ProviderOptions {
     pub retention: Duration,
     /// How often it announces itself again.
     pub announce_every: Duration,
+    /// Where it can be reached without relays; nowhere unless told.
+    pub direct: DirectOptions,
+}
+
+/// Where a provider can be reached without relays.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DirectOptions {
+    /// Addresses to listen on; port 0 takes a free one.
+    pub listen: Vec<SocketAddr>,
+    /// What is announced; where nothing is said, the addresses that are listened on.
+    pub announce: Vec<RelayUrl>,
+    /// Clients that are connected at once.
+    pub connection_count_max: usize,
+}
+
+impl Default for DirectOptions {
+    fn default() -> Self {
+        let connection_count_max = DIRECT_CONNECTION_COUNT_MAX;
+        Self { listen: Vec::new(), announce: Vec::new(), connection_count_max }
+    }
 }
 
 impl Default for ProviderOptions {
@@ -34,6 +58,7 @@ impl Default for ProviderOptions {
             max_file_size: BLOB_LEN_MAX,
             retention: Duration::from_secs(90 * 24 * 3600),
             announce_every: Duration::from_secs(3600),
+            direct: DirectOptions::default(),
         }
     }
 }
@@ -59,4 +84,10 @@ pub enum ProviderError {
     /// The relays cannot be used.
     #[error(transparent)]
     Transport(#[from] TransportError),
+    /// The addresses of the direct path cannot be used.
+    #[error(transparent)]
+    Direct(#[from] DirectError),
+    /// It would listen where nobody is told to look.
+    #[error("no address of the direct path can be announced")]
+    NothingToAnnounce,
 }

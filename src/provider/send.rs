@@ -9,16 +9,17 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use nostr::Event;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
-use crate::provider::caller::{Caller, Outcome, Refusal};
+use crate::provider::caller::{Caller, Outcome, Refusal, Way};
 use crate::provider::gate::Pass;
 use crate::provider::server::Server;
 use crate::session::chunking;
 use crate::store::{Claim, Entry, StoreError};
 use crate::types::limits::{CHUNK_LEN, READ_LEN_MAX, SEND_LEN_MAX};
 use crate::types::{BlobHash, ChunkIndex, Timestamp};
-use crate::wire::{Answer, BlobInfo, Chunk, ChunkSet, ErrorCode, Hashes, ItemsOf, Promise};
+use crate::wire::{Answer, BlobInfo, Chunk, ChunkSet, Direction, ErrorCode, Hashes, ItemsOf, Promise};
 
 /// Chunks that are read, signed and sent in one turn.
 const GROUP_COUNT: usize = 8;
@@ -68,12 +69,7 @@ impl Server {
         ranges: Option<&ChunkSet>,
         caller: &Caller,
     ) -> Result<BlobInfo, Refusal> {
-        let entry = match self.visible(&hash, caller) {
-            Some(entry) => entry,
-            // A blob that is known to be damaged is no secret to its owner.
-            None if self.store.is_damaged(&hash) => return Err(StoreError::Integrity { hash }.into()),
-            None => return Err(StoreError::NotFound { hash }.into()),
-        };
+        let entry = self.readable(&hash, caller)?;
         let chunks = chunking::count(entry.len).ok_or_else(Refusal::internal)?;
         let claim = self.store.claim(&caller.client, &hash);
         let expires = claim.map_or(entry.expires, |claim| claim.expires);
@@ -103,10 +99,20 @@ impl Server {
         self.send_chunks(claim.hash, claim.expires, blob, None, caller).await
     }
 
+    /// A blob that this caller may have, or why not.
+    pub(super) fn readable(&self, hash: &BlobHash, caller: &Caller) -> Result<Entry, Refusal> {
+        match self.visible(hash, caller) {
+            Some(entry) => Ok(entry),
+            // A blob that is known to be damaged is no secret to its owner.
+            None if self.store.is_damaged(hash) => Err(StoreError::Integrity { hash: *hash }.into()),
+            None => Err(StoreError::NotFound { hash: *hash }.into()),
+        }
+    }
+
     /// What this caller may know to be here. In the base protocol a blob that expired is gone; whoever speaks the
     /// extensions knows that it may still be read and renewed.
     pub(super) fn visible(&self, hash: &BlobHash, caller: &Caller) -> Option<Entry> {
-        self.store.entry(hash).filter(|entry| !entry.is_lapsed || caller.number.is_some())
+        self.store.entry(hash).filter(|entry| !entry.is_lapsed || caller.knows_extensions())
     }
 
     /// Sends some chunks of a blob, and reads no others.
@@ -147,6 +153,9 @@ impl Server {
         part: Option<(u32, u32)>,
         caller: &Caller,
     ) -> Result<(), Refusal> {
+        // Whoever is connected gets a blob in one piece.
+        let Way::Relay { request, relay } = &caller.way else { return Err(Refusal::internal()) };
+        let direction = Direction { request: *request, requester: caller.client };
         let count = chunking::count(bytes.len() as u64).ok_or_else(Refusal::internal)?;
         let (first, total) = part.unwrap_or((0, count));
         let expiration = Some(expires.max(self.env.now().saturating_add(LAPSED_EXPIRATION)));
@@ -159,7 +168,7 @@ impl Server {
                 total,
                 chunk_hash: [0; 32],
                 expiration,
-                direction: Some(caller.direction()),
+                direction: Some(direction),
                 data: chunking::chunk(&bytes, ChunkIndex(*index)),
             };
             let chunks: Vec<Chunk> = group.iter().map(make).collect();
@@ -168,7 +177,7 @@ impl Server {
             let events = self.off_thread(move |server| Ok(server.sign_all(chunks))).await?;
             drop(turn);
             for event in events {
-                self.publish(event, &caller.relay).await?;
+                self.publish(event, relay).await?;
             }
             let due = Duration::from_micros(sent.saturating_sub(BURST_LEN) * 1_000_000 / PACE);
             tokio::time::sleep_until(begun_at + due).await;
@@ -185,9 +194,9 @@ impl Server {
     }
 
     /// Waits for room in memory for `len` bytes of a blob.
-    pub(super) async fn hold(&self, len: u64) -> Result<impl Drop + use<'_>, Refusal> {
+    pub(super) async fn hold(&self, len: u64) -> Result<OwnedSemaphorePermit, Refusal> {
         let kib = u32::try_from(len.min(READ_LEN_MAX).div_ceil(1024)).unwrap_or(u32::MAX);
-        self.held.acquire_many(kib).await.map_err(|_| Refusal::internal())
+        self.held.clone().acquire_many_owned(kib).await.map_err(|_| Refusal::internal())
     }
 }
 

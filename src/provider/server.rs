@@ -3,14 +3,15 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use nostr::{Event, Keys, RelayUrl};
+use nostr::{Event, EventId, Keys, RelayUrl};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tracing::{debug, trace, warn};
 
 use crate::env::{Env, off_thread};
 use crate::provider::ProviderOptions;
-use crate::provider::caller::{Caller, Outcome, Refusal};
+use crate::provider::caller::{Caller, Outcome, Refusal, Way};
+use crate::provider::direct;
 use crate::provider::gate::{Gate, Pass};
 use crate::provider::keep::Wish;
 use crate::provider::memory::{Answered, SeenRequests};
@@ -37,6 +38,8 @@ pub(super) struct Server {
     pub(super) options: ProviderOptions,
     pub(super) store: Arc<BlobStore>,
     pub(super) carrier: Arc<dyn Carrier>,
+    /// Where it can be reached without relays, as it announces it.
+    pub(super) endpoints: Vec<RelayUrl>,
     pub(super) env: Env,
     pub(super) gate: Arc<Gate>,
     /// Bounds how many threads wait for the disk, or hash and sign.
@@ -102,7 +105,7 @@ impl Server {
     }
 
     /// Carries out one request and answers it.
-    async fn work(self: &Arc<Self>, action: Action, caller: &Caller, pass: Pass) {
+    pub(super) async fn work(self: &Arc<Self>, action: Action, caller: &Caller, pass: Pass) {
         if action.is_change()
             && let Err(refusal) = self.check_age(caller)
         {
@@ -153,21 +156,28 @@ impl Server {
         if let Err(refusal) = &outcome {
             debug!(client = %caller.client.short(), code = %refusal.code, "refused");
         }
-        self.reply_draft(caller, caller.draft(outcome));
+        self.reply_with(caller, |request| caller.draft(request, outcome));
     }
 
-    pub(super) fn reply_draft(&self, caller: &Caller, draft: Draft) {
-        if self.replies.try_send((caller.relay.clone(), draft)).is_err() {
+    /// Only events are answered so: whoever reads a connection may wait.
+    pub(super) fn reply_with(&self, caller: &Caller, draft: impl FnOnce(EventId) -> Draft) {
+        let Way::Relay { request, relay } = &caller.way else { return };
+        if self.replies.try_send((relay.clone(), draft(*request))).is_err() {
             debug!(client = %caller.client.short(), "relays are too slow for an answer");
         }
     }
 
-    /// Answers as soon as the relay takes it.
+    /// Answers as soon as the relay, or the connection, takes it.
     pub(super) async fn answer(&self, caller: &Caller, outcome: Outcome) {
         if let Err(refusal) = &outcome {
             debug!(client = %caller.client.short(), code = %refusal.code, "refused");
         }
-        self.send(caller.draft(outcome), &caller.relay).await;
+        match &caller.way {
+            Way::Relay { request, relay } => self.send(caller.draft(*request, outcome), relay).await,
+            Way::Direct { id, .. } => {
+                caller.way.send(direct::message(*id, outcome, caller.number), None).await;
+            }
+        }
     }
 
     /// Signs an event now and sends it.

@@ -6,6 +6,7 @@
 //! | `carrier` | the seam: publish, query, subscribe; and its errors |
 //! | `subscription` | the bounded queue between a carrier and one reader |
 //! | `relays` | the carrier over real relays, on nostr-sdk |
+//! | `direct` | the way without relays: one connection between a client and a provider |
 //! | `memory` | a carrier within one process, for tests, with faults |
 //!
 //! A carrier promises little, because relays do (invariant I8): an event that was published may never arrive, may
@@ -13,6 +14,7 @@
 //! exactly once, here; and no queue in it grows without a limit.
 
 pub mod carrier;
+pub mod direct;
 pub mod fuzz;
 pub mod memory;
 mod outlet;

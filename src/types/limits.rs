@@ -226,3 +226,26 @@ pub const SEND_LEN_MAX: u64 = 64 * 1024 * 1024;
 pub const REPLY_QUEUE_COUNT_MAX: usize = 1_024;
 /// Answers to deletes that a provider remembers, so that a repeated one is not told that nothing is there.
 pub const REMEMBERED_ANSWER_COUNT_MAX: usize = 1_024;
+
+/// Endpoints of the direct path that are read from one announcement.
+pub const ENDPOINT_COUNT_MAX: usize = 8;
+/// Bytes of one message of the direct path: a blob of `BLOB_LEN_MAX`, and what stands before it.
+pub const DIRECT_MESSAGE_LEN_MAX: usize = 10_485_760 + 1024;
+/// Bytes of a text in one message of the direct path (docs/protocol.md, "Direct path").
+pub const DIRECT_TEXT_LEN_MAX: usize = 128 * 1024;
+/// Clients that are connected to a provider's endpoints at once, unless told otherwise.
+pub const DIRECT_CONNECTION_COUNT_MAX: usize = 50;
+/// Connections of one key to a provider's endpoints.
+pub const DIRECT_KEY_CONNECTION_COUNT_MAX: usize = 4;
+/// Bytes of messages that a provider's endpoints take in at once; whoever sends more waits.
+pub const DIRECT_INTAKE_LEN_MAX: usize = 32 * 1024 * 1024;
+/// Messages that wait to be written to one connection of the direct path; whoever sends more waits.
+pub const DIRECT_QUEUE_COUNT_MAX: usize = 16;
+/// How long a handshake of the direct path may take.
+pub const DIRECT_HANDSHAKE_MAX: Duration = Duration::from_secs(5);
+/// How long the other side of the direct path may take for one record, once a message has begun.
+pub const DIRECT_STALL_MAX: Duration = Duration::from_secs(20);
+/// Bytes a second at which a message of several records has to come in, after the first `DIRECT_STALL_MAX`.
+pub const DIRECT_RATE_MIN: usize = 32 * 1024;
+/// How long a connection of the direct path may rest before the provider closes it.
+pub const DIRECT_IDLE_MAX: Duration = Duration::from_secs(120);

@@ -10,7 +10,8 @@ use crate::types::limits::{
     ABOUT_LEN_MAX, BLOB_LEN_MAX, CHUNK_LEN, EXTENSION_COUNT_MAX, PROVIDER_NAME_LEN_MAX, RETENTION_BASE,
 };
 use crate::wire::tags::{
-    expect_kind, malformed, parse_optional, parse_relays, printable, relays_tag, required, tag, value,
+    endpoints_tag, expect_kind, malformed, parse_endpoints, parse_optional, parse_relays, printable,
+    relays_tag, required, tag, value,
 };
 use crate::wire::{ANNOUNCEMENT_KIND, Draft, REQUEST_KIND, RESPONSE_KIND, SERVICE, WireError};
 
@@ -33,6 +34,8 @@ pub struct Announcement {
     pub documentation: String,
     /// The relays that it listens on; the base protocol does not say them.
     pub relays: Vec<RelayUrl>,
+    /// WebSocket endpoints of its direct path; none where it has none.
+    pub endpoints: Vec<RelayUrl>,
 }
 
 /// A part of the protocol beyond the base (docs/protocol.md, "Extensions").
@@ -117,6 +120,7 @@ impl Announcement {
         }
         tags.extend(self.extensions.iter().map(|extension| tag(["ext", extension.as_str()])));
         tags.extend(relays_tag(&self.relays));
+        tags.extend(endpoints_tag(&self.endpoints));
         let schemas = json!({ "input_schema": input_schema(), "output_schema": output_schema() });
         Draft { kind: ANNOUNCEMENT_KIND, content: schemas.to_string(), tags }
     }
@@ -138,6 +142,7 @@ impl Announcement {
             extensions: parse_extensions(event),
             documentation: text("documentation", ABOUT_LEN_MAX),
             relays: parse_relays(event),
+            endpoints: parse_endpoints(event),
         })
     }
 }

@@ -120,20 +120,29 @@ impl AuditAnswer {
     /// The event to sign.
     pub fn to_draft(&self) -> Draft {
         let tags = vec![tag(["e", &self.request.to_hex()]), tag(["p", &self.requester.to_string()])];
+        Draft { kind: AUDIT_KIND, content: self.content(), tags }
+    }
+
+    /// The content of the event, which says everything but to whom.
+    pub(super) fn content(&self) -> String {
         let samples = self.samples.iter().map(|sample| sample.as_ref().map(|proof| proof.encode().into()));
         let body = Body {
             nonce: self.nonce.to_string().into(),
             samples: samples.collect(),
             req: self.number.map(|number| number.to_string().into()),
         };
-        let content = serde_json::to_string(&body).expect("strings and lists are always JSON");
-        Draft { kind: AUDIT_KIND, content, tags }
+        serde_json::to_string(&body).expect("strings and lists are always JSON")
     }
 
     /// Reads a verified event. Whether the proofs hold is for the reader to see, who knows the roots.
     pub fn parse(event: &Event) -> Result<Self, WireError> {
         expect_kind(event, AUDIT_KIND)?;
-        let body: Body<'_> = serde_json::from_str(&event.content)?;
+        Self::read(&event.content, request_id(event)?, requester(event)?)
+    }
+
+    /// Reads the content of the event that answers `request` of `requester`.
+    pub(super) fn read(content: &str, request: EventId, requester: ClientId) -> Result<Self, WireError> {
+        let body: Body<'_> = serde_json::from_str(content)?;
         let samples = &body.samples.0;
         if samples.is_empty() || samples.len() > AUDIT_COUNT_MAX {
             let (found, max) = (samples.len() as u64, AUDIT_COUNT_MAX as u64);
@@ -142,8 +151,8 @@ impl AuditAnswer {
         let decode = |sample: &Option<Cow<'_, str>>| sample.as_deref().map(Proof::decode).transpose();
         let number = body.req.as_ref().map(|text| text.parse()).transpose();
         Ok(Self {
-            request: request_id(event)?,
-            requester: requester(event)?,
+            request,
+            requester,
             number: number.map_err(|_| WireError::Field { field: "req" })?,
             nonce: AuditNonce::parse(&body.nonce).map_err(|_| WireError::Field { field: "nonce" })?,
             samples: samples.iter().map(decode).collect::<Result<_, _>>()?,

@@ -2,6 +2,7 @@
 
 use nostr::secp256k1::Message;
 use nostr::secp256k1::rand::{self, CryptoRng, RngCore};
+use nostr::secp256k1::schnorr::Signature;
 use nostr::{Event, Keys, Kind, SECP256K1, Tag, Tags};
 
 use crate::types::{ClientId, ProviderId, Timestamp};
@@ -35,10 +36,14 @@ impl Draft {
         let kind = Kind::from_u16(self.kind);
         let tags = Tags::from_list(self.tags);
         let id = event_id(&author, created_at, kind, &tags, &self.content);
-        let message = Message::from_digest(id.to_bytes());
-        let signature = keys.sign_schnorr_with_ctx(SECP256K1, &message, &mut NoAuxiliary);
+        let signature = sign_digest(keys, id.to_bytes());
         Event::new(id, author, created_at, kind, tags, self.content, signature)
     }
+}
+
+/// Signs a digest (BIP-340) without auxiliary randomness.
+pub(super) fn sign_digest(keys: &Keys, digest: [u8; 32]) -> Signature {
+    keys.sign_schnorr_with_ctx(SECP256K1, &Message::from_digest(digest), &mut NoAuxiliary)
 }
 
 /// The author of an event that a client signed.

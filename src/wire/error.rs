@@ -72,6 +72,12 @@ pub enum WireError {
         /// The action, cut to 80 characters.
         action: String,
     },
+    /// A message of the direct path that is none.
+    #[error("message of the direct path is wrong: {what}")]
+    Direct {
+        /// What is wrong with it.
+        what: &'static str,
+    },
     /// A chunk set that is not in canonical form.
     #[error("{text:?} is no canonical list of chunk ranges")]
     ChunkSet {

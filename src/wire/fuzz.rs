@@ -5,24 +5,27 @@
 
 use std::fmt::Debug;
 
+use bytes::Bytes;
 use nostr::{Event, JsonUtil, Keys};
 
-use crate::types::{MerkleRoot, ProviderId, Timestamp};
+use crate::types::{ClientId, MerkleRoot, ProviderId, Timestamp};
+use crate::wire::direct::{Ack, Encoded, Hello, Introduction, Proof};
 use crate::wire::{
-    AUDIT_KIND, Announcement, AuditAnswer, Chunk, ChunkSet, Draft, REQUEST_KIND, RESPONSE_KIND, Request,
-    Response, Status, Upload, WireError, tags,
+    AUDIT_KIND, Announcement, AuditAnswer, Chunk, ChunkSet, DirectMessage, Draft, REQUEST_KIND,
+    RESPONSE_KIND, Request, Response, Status, Upload, WireError, tags,
 };
 
 /// The body of a target.
 pub type Target = fn(&[u8]);
 
 /// Every target of this layer: its name in `fuzz/fuzz_targets`, and its body.
-pub const TARGETS: [(&str, Target); 5] = [
+pub const TARGETS: [(&str, Target); 6] = [
     ("wire_event", event),
     ("wire_request", request),
     ("wire_response", response),
     ("wire_chunk_set", chunk_set),
     ("wire_audit", audit),
+    ("wire_direct", direct),
 ];
 
 /// An event's JSON, as a relay brings it; read as every kind.
@@ -53,6 +56,33 @@ pub fn response(bytes: &[u8]) {
     let tags = vec![tags::tag(["e", &id]), tags::tag(["p", &id])];
     let draft = Draft { kind: RESPONSE_KIND, content: content.to_owned(), tags };
     round_trip(Response::parse(&sign(draft)), Response::to_draft, Response::parse);
+}
+
+/// A message of the direct path: after the handshake, or of it.
+pub fn direct(bytes: &[u8]) {
+    if let Ok(message) = DirectMessage::decode(Bytes::copy_from_slice(bytes)) {
+        if let DirectMessage::Ask { content, .. } = &message {
+            let _ = DirectMessage::read_ask(content);
+        }
+        if let DirectMessage::Answer { content, .. } = &message {
+            let _ = DirectMessage::read_answer(content);
+        }
+        if let DirectMessage::Proofs { content, .. } = &message {
+            let _ = DirectMessage::read_proofs(content, ClientId::new([1; 32]));
+        }
+        let Encoded { head, data } = message.clone().encode();
+        let again = [&head[..], &data].concat();
+        assert!(again.len() <= bytes.len(), "nothing is longer than it was");
+        assert_eq!(DirectMessage::decode(again.into()).expect("it was read before"), message);
+    }
+    let same = |again: Option<Vec<u8>>| assert!(again.is_none_or(|again| again == bytes), "canonical");
+    same(Hello::decode(bytes).ok().map(|hello| hello.encode()));
+    same(Ack::decode(bytes).ok().map(|ack| ack.encode()));
+    same(Introduction::decode(bytes).ok().map(|introduction| introduction.encode()));
+    if let Ok(proof) = Proof::decode(bytes) {
+        assert_eq!(proof.encode(), bytes);
+        assert!(!proof.is_of_provider(&[0; 32]), "nobody has signed that");
+    }
 }
 
 /// The content of an answer to an audit. What is read of it proves nothing of a blob that the bytes were not made from.

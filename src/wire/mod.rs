@@ -13,12 +13,15 @@
 //! | 24213 | [`Upload`] | client |
 //! | 24214 | [`AuditAnswer`] | provider |
 //! | 21999 | [`Status`] | provider |
+//!
+//! Without relays the same is said in the messages of [`direct`].
 
 pub mod announcement;
 pub mod audit;
 mod bounded;
 pub mod chunk;
 pub mod chunk_set;
+pub mod direct;
 pub mod draft;
 pub mod error;
 pub mod fuzz;
@@ -38,6 +41,7 @@ pub use announcement::{Announcement, Extension};
 pub use audit::{AuditAnswer, Proof, audit_position};
 pub use chunk::{Chunk, Direction};
 pub use chunk_set::ChunkSet;
+pub use direct::{DirectId, DirectMessage, DirectStore};
 pub use draft::{Draft, author_as_client, author_as_provider};
 pub use error::{ErrorCode, WireError};
 pub use request::{Action, Hashes, Request, RequestNumber, Store, StoreBody};

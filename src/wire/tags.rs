@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use nostr::{Event, EventId, Kind, RelayUrl, Tag};
 
-use crate::types::limits::{RELAY_COUNT_MAX, TAG_COUNT_MAX};
+use crate::types::limits::{ENDPOINT_COUNT_MAX, RELAY_COUNT_MAX, RELAY_URL_LEN_MAX, TAG_COUNT_MAX};
 use crate::types::{BlobHash, ClientId, ProviderId};
 use crate::wire::error::{WireError, cut};
 use crate::wire::{ANNOUNCEMENT_KIND, SERVICE};
@@ -37,6 +37,19 @@ pub(crate) fn relays_tag(relays: &[RelayUrl]) -> Option<Tag> {
 pub(crate) fn parse_relays(event: &Event) -> Vec<RelayUrl> {
     let values = find(event, "relays").and_then(|values| values.get(1..)).unwrap_or_default();
     values.iter().take(RELAY_COUNT_MAX).filter_map(|url| RelayUrl::parse(url).ok()).collect()
+}
+
+/// The `direct` tag, if there are any endpoints.
+pub(crate) fn endpoints_tag(endpoints: &[RelayUrl]) -> Option<Tag> {
+    let urls = endpoints.iter().take(ENDPOINT_COUNT_MAX).map(RelayUrl::as_str);
+    (!endpoints.is_empty()).then(|| tag(std::iter::once("direct").chain(urls)))
+}
+
+/// The endpoints of a `direct` tag; what is no WebSocket's address is left out.
+pub(crate) fn parse_endpoints(event: &Event) -> Vec<RelayUrl> {
+    let values = find(event, "direct").and_then(|values| values.get(1..)).unwrap_or_default();
+    let short = values.iter().take(ENDPOINT_COUNT_MAX).filter(|url| url.len() <= RELAY_URL_LEN_MAX);
+    short.filter_map(|url| RelayUrl::parse(url).ok()).collect()
 }
 
 /// Fails unless the event is of the wanted kind and has a bounded number of tags.

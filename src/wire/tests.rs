@@ -114,6 +114,7 @@ fn announcement_round_trips() {
             extensions: Extension::ALL.into_iter().collect(),
             documentation: "https://example.org/docs".into(),
             relays: vec![RelayUrl::parse("wss://relay.example.org").unwrap()],
+            endpoints: vec![RelayUrl::parse("ws://192.0.2.1:7788").unwrap()],
         };
         assert_eq!(Announcement::parse(&signed(announcement.to_draft())).unwrap(), announcement);
     }

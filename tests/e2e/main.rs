@@ -6,6 +6,7 @@ mod capability;
 mod cat;
 mod damage;
 mod decode;
+mod direct;
 mod health;
 mod health_cli;
 mod interrupt;

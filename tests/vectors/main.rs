@@ -1,5 +1,5 @@
-//! Golden vectors of the format (docs/format.md) and of audits (docs/protocol.md): right ones, and wrong ones each named
-//! for the law that it breaks.
+//! Golden vectors of the format (docs/format.md), of audits and of the direct path (docs/protocol.md): right ones, and wrong
+//! ones each named for the law that it breaks.
 //!
 //! The JSON files beside this one are added to and never changed. `cargo test --test vectors -- --ignored` writes those
 //! that are missing.
@@ -8,6 +8,7 @@ mod audit;
 mod capability;
 mod check;
 mod describe;
+mod direct;
 mod make;
 mod python;
 mod vault;
@@ -110,6 +111,20 @@ fn audits_are_asked_answered_and_judged_as_written() {
     assert_eq!((laws.len(), wrong.is_empty()), (wrong.len(), false), "each vector breaks a law of its own");
     for vector in &wrong {
         assert!(!audit::is_accepted(vector), "{}", text(vector, "law"));
+    }
+}
+
+#[test]
+fn messages_of_the_direct_path_are_read_and_refused_as_written() {
+    let (wrong, right): (Vec<Value>, Vec<Value>) =
+        load("direct.json").into_iter().partition(|vector| vector["law"].is_string());
+    right.iter().for_each(direct::check);
+    let mut laws: Vec<&str> = wrong.iter().map(|vector| text(vector, "law")).collect();
+    laws.sort_unstable();
+    laws.dedup();
+    assert_eq!((laws.len(), wrong.is_empty()), (wrong.len(), false), "each vector breaks a law of its own");
+    for vector in &wrong {
+        assert!(!direct::is_accepted(vector), "{}", text(vector, "law"));
     }
 }
 

@@ -10,7 +10,9 @@ use crate::cli::error::{CliError, chain};
 use crate::cli::exit::Exit;
 use crate::cli::names::{npub, provider};
 use crate::cli::plain::key;
-use crate::client::{Directory, Exchange, ExchangeError, ExchangeOptions, ProviderTerms};
+use crate::client::{
+    CarrierChoice, ClientError, Directory, Exchange, ExchangeError, ExchangeOptions, ProviderTerms,
+};
 use crate::transport::Carrier;
 use crate::types::limits::DIRECTORY_COUNT_MAX;
 use crate::types::{BlobHash, ProviderId};
@@ -40,10 +42,18 @@ impl Servers {
         let keys = key::open_or_make(&context.home, &context.env)?;
         let carrier = context.connect(&[]).await?;
         let candidates = candidates(&carrier, named).await;
-        let options = ExchangeOptions { stall_timeout: context.timeout, ..ExchangeOptions::default() };
+        let (stall_timeout, carrier_choice) = (context.timeout, context.carrier);
+        let options =
+            ExchangeOptions { stall_timeout, carrier: carrier_choice, ..ExchangeOptions::default() };
         let exchange = Exchange::new(carrier, options, context.env.clone());
         for terms in &candidates {
             exchange.add_provider(terms.clone(), keys.clone()).await.map_err(|error| failed(&error))?;
+        }
+        if context.carrier == CarrierChoice::Direct
+            && !candidates.is_empty()
+            && candidates.iter().all(|terms| terms.endpoints.is_empty())
+        {
+            return Err(ClientError::NoEndpoints { found: candidates.len() }.into());
         }
         let terms = if named.is_some() { candidates } else { answering(&exchange, candidates).await };
         if terms.is_empty() {
@@ -106,6 +116,9 @@ pub(super) fn failed(error: &ExchangeError) -> CliError {
         }
         ExchangeError::Silent { .. } => {
             (Exit::TooFewProviders, "try again later, or use another provider with --server PUBKEY")
+        }
+        ExchangeError::NoEndpoint { .. } | ExchangeError::Direct { .. } => {
+            (Exit::TooFewProviders, "leave out --carrier direct to go over relays, or use another provider")
         }
         ExchangeError::Transport(_) => (Exit::NoRelay, "name a relay that can be reached with --relay URL"),
         _ => (Exit::Failure, "use another provider with --server PUBKEY"),

@@ -22,7 +22,8 @@ struct Uploaded {
     size: u64,
     expires: u64,
     provider: String,
-    receipt: String,
+    /// The event in which the provider says so; none over the direct path.
+    receipt: Option<String>,
 }
 
 /// Stores one file as it is, readable to everybody who knows its hash.
@@ -47,7 +48,7 @@ pub async fn run(args: &UploadArgs, context: &Context) -> Result<Exit, CliError>
         size: receipt.size,
         expires: receipt.expires.0,
         provider: receipt.provider.to_string(),
-        receipt: receipt.event_id.to_hex(),
+        receipt: receipt.event_id.map(|event| event.to_hex()),
     });
     Ok(Exit::Ok)
 }

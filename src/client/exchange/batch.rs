@@ -9,7 +9,7 @@ use crate::session::{AskSession, Pace};
 use crate::types::limits::{BATCH_COUNT_MAX, EVENT_LEN_MAX};
 use crate::types::{BlobHash, ProviderId, Timestamp};
 use crate::vault::Deed;
-use crate::wire::{Action, Answer, Claim, ErrorCode, Extension, Hashes, ItemsOf, Promise};
+use crate::wire::{Action, Answer, Claim, ErrorCode, Extension, Hashes, ItemsOf, Promise, Request};
 
 /// Answers that may wait for one question.
 const ANSWER_QUEUE_MAX: usize = 8;
@@ -177,7 +177,12 @@ impl Link {
         let retry_first = pace.retry_first.min(deadline / 8);
         let pace = Pace { retry_first, retry_max: retry_first * 2, stall_timeout: deadline };
         let started = now();
-        match self.ask_at(action, SEVERAL, pace).await {
+        if let Some(direct) = self.direct().await?
+            && direct.probe(BlobHash::new(nothing), pace).await?.is_some()
+        {
+            return Ok(now() - started);
+        }
+        match self.ask_over_relays(self.request(action), SEVERAL, pace).await {
             Ok(_) | Err(ExchangeError::Refused { .. }) => Ok(now() - started),
             Err(error) => Err(error),
         }
@@ -196,7 +201,22 @@ impl Link {
     }
 
     async fn ask_at(&self, action: Action, about: BlobHash, pace: Pace) -> Result<Answer, ExchangeError> {
-        let draft = self.request(action).to_draft();
+        let request = self.request(action);
+        if let Some(direct) = self.direct().await?
+            && let Some(answer) = direct.ask(&request.action, request.number, about, pace).await?
+        {
+            return Ok(answer);
+        }
+        self.ask_over_relays(request, about, pace).await
+    }
+
+    async fn ask_over_relays(
+        &self,
+        request: Request,
+        about: BlobHash,
+        pace: Pace,
+    ) -> Result<Answer, ExchangeError> {
+        let draft = request.to_draft();
         let session = AskSession::<Answer>::new(pace, self.random(), now());
         let drive = Drive::new(self, self.switch.line(None, ANSWER_QUEUE_MAX), about);
         drive.run(session, |number| (draft.clone(), Some(number))).await.map(|outcome| outcome.output)

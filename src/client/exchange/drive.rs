@@ -31,7 +31,15 @@ pub(super) enum Input {
     Audit(Option<AuditAnswer>),
     Status(Status),
     Chunk(Chunk),
+    /// A whole blob.
+    Blob(BlobHash, Bytes),
+    /// Which of some blobs are there.
+    Have(Vec<BlobHash>),
 }
+
+/// Which of some blobs are there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Have(pub(super) Vec<BlobHash>);
 
 /// A session that can be driven.
 pub(super) trait Conversation {
@@ -197,7 +205,7 @@ impl Conversation for AskSession<Answer> {
         match input {
             Input::Answer(answer, _) => self.answer(answer),
             Input::Status(status) => self.status(&status, now),
-            Input::Chunk(_) | Input::Audit(_) => {}
+            _ => {}
         }
     }
 }
@@ -215,7 +223,24 @@ impl Conversation for AskSession<AuditAnswer> {
             Input::Audit(Some(answer)) => self.answer(answer),
             Input::Audit(None) | Input::Answer(..) => self.wrong_answer(),
             Input::Status(status) => self.status(&status, now),
-            Input::Chunk(_) => {}
+            _ => {}
+        }
+    }
+}
+
+impl Conversation for AskSession<Have> {
+    type Send = Try;
+    type Output = Have;
+
+    fn step(&mut self, now: Instant) -> Step<Try, Have> {
+        AskSession::step(self, now)
+    }
+
+    fn take(&mut self, input: Input, now: Instant) {
+        match input {
+            Input::Have(hashes) => self.answer(Have(hashes)),
+            Input::Status(status) => self.status(&status, now),
+            _ => self.wrong_answer(),
         }
     }
 }
@@ -232,7 +257,7 @@ impl Conversation for StoreSession {
         match input {
             Input::Answer(answer, to) => self.answer(&answer, to, now),
             Input::Status(status) => self.status(&status, now),
-            Input::Chunk(_) | Input::Audit(_) => {}
+            _ => {}
         }
     }
 }
@@ -252,7 +277,8 @@ impl Conversation for &mut FetchSession {
             Input::Chunk(chunk) => {
                 self.chunk(chunk, now);
             }
-            Input::Audit(_) => {}
+            Input::Blob(hash, blob) => self.whole(hash, blob),
+            Input::Audit(_) | Input::Have(_) => {}
         }
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use nostr::RelayUrl;
 
 use crate::transport::TransportError;
+use crate::transport::direct::DirectError;
 use crate::types::{BlobHash, ProviderId};
 use crate::wire::ErrorCode;
 
@@ -66,6 +67,20 @@ pub enum ExchangeError {
         /// The extension.
         extension: &'static str,
     },
+    /// No relay may be used, and the provider has no endpoint.
+    #[error("provider {} announces no direct endpoint", provider.short())]
+    NoEndpoint {
+        /// The provider.
+        provider: ProviderId,
+    },
+    /// No relay may be used, and the direct path failed.
+    #[error("provider {} cannot be reached directly", provider.short())]
+    Direct {
+        /// The provider.
+        provider: ProviderId,
+        /// Why not.
+        source: DirectError,
+    },
     /// The relays cannot be reached.
     #[error(transparent)]
     Transport(#[from] TransportError),
@@ -76,7 +91,7 @@ impl ExchangeError {
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Refused { code, .. } => code.is_retryable(),
-            Self::Silent { .. } => true,
+            Self::Silent { .. } | Self::Direct { .. } => true,
             Self::Transport(error) => error.is_retryable(),
             _ => false,
         }

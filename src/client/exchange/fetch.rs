@@ -68,6 +68,11 @@ async fn run(
     len: Option<u64>,
     meter: Option<&AtomicU64>,
 ) -> Result<(Bytes, Option<Timestamp>), ExchangeError> {
+    if let Some(direct) = link.direct().await?
+        && let Some(blob) = direct.fetch(hash, len, meter).await?
+    {
+        return Ok((blob, None));
+    }
     let is_directed = link.terms.speaks(Extension::Directed);
     if !is_directed {
         link.hear_plain_chunks().await?;

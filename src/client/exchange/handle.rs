@@ -10,7 +10,7 @@ use crate::client::ProviderTerms;
 use crate::client::exchange::link::Link;
 use crate::client::exchange::record::Records;
 use crate::client::exchange::window::{Pass, Window};
-use crate::client::exchange::{ExchangeError, ExchangeOptions};
+use crate::client::exchange::{CarrierChoice, ExchangeError, ExchangeOptions};
 use crate::env::Env;
 use crate::transport::Carrier;
 use crate::types::ProviderId;
@@ -81,6 +81,11 @@ impl Exchange {
     /// The terms of a provider that was added.
     pub fn terms(&self, provider: ProviderId) -> Option<ProviderTerms> {
         self.links().get(&provider).map(|link| link.terms.clone())
+    }
+
+    /// Which way exchanges take.
+    pub(crate) fn carrier_choice(&self) -> CarrierChoice {
+        self.inner.options.carrier
     }
 
     /// Bytes of blobs that providers have given a receipt for, since this exchange was made.

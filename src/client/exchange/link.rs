@@ -8,6 +8,7 @@ use tokio::sync::OnceCell;
 use tokio::task::JoinSet;
 
 use crate::client::ProviderTerms;
+use crate::client::exchange::direct::DirectWay;
 use crate::client::exchange::drive::now;
 use crate::client::exchange::switch::Switch;
 use crate::client::exchange::window::Window;
@@ -16,7 +17,7 @@ use crate::env::Env;
 use crate::session::Pace;
 use crate::transport::{Carrier, Route, Subscription, TransportError};
 use crate::types::limits::EVENT_LEN_MAX;
-use crate::types::{AuditNonce, ProviderId};
+use crate::types::{AuditNonce, ProviderId, Timestamp};
 use crate::wire::{
     AUDIT_KIND, Action, CHUNK_KIND, Draft, RESPONSE_KIND, Request, RequestNumber, STATUS_KIND,
 };
@@ -51,6 +52,7 @@ pub(super) struct Link {
     env: Env,
     options: ExchangeOptions,
     way: Arc<Mutex<Way>>,
+    direct: DirectWay,
     /// Chunks of a plain provider name no requester: they are subscribed to when the first fetch needs them.
     chunks: OnceCell<()>,
     readers: Mutex<JoinSet<()>>,
@@ -77,6 +79,15 @@ impl Link {
         env: Env,
         options: ExchangeOptions,
     ) -> Result<Self, ExchangeError> {
+        let way = Arc::<Mutex<Way>>::default();
+        let heard = way.clone();
+        let direct = DirectWay::new(
+            (terms.id, terms.endpoints.clone()),
+            options.carrier,
+            keys.clone(),
+            env.clone(),
+            Arc::new(move || hear(&mut lock(&heard))),
+        );
         let link = Self {
             id: terms.id,
             terms,
@@ -86,7 +97,8 @@ impl Link {
             carrier,
             env,
             options,
-            way: Arc::default(),
+            way,
+            direct,
             chunks: OnceCell::new(),
             readers: Mutex::default(),
         };
@@ -191,6 +203,16 @@ impl Link {
         AuditNonce::new(self.env.random_bytes())
     }
 
+    /// What time it is by this machine's clock.
+    pub(super) fn wall_time(&self) -> Timestamp {
+        self.env.now()
+    }
+
+    /// The way without relays.
+    pub(super) fn direct_way(&self) -> &DirectWay {
+        &self.direct
+    }
+
     /// The settings of the exchange.
     pub(super) fn options(&self) -> &ExchangeOptions {
         &self.options
@@ -215,8 +237,17 @@ impl Link {
     }
 
     fn way(&self) -> MutexGuard<'_, Way> {
-        self.way.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.way)
     }
+}
+
+fn lock(way: &Mutex<Way>) -> MutexGuard<'_, Way> {
+    way.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Something was heard from the provider just now.
+fn hear(way: &mut Way) {
+    (way.heard_at, way.is_quiet) = (Some(now()), false);
 }
 
 /// Hands events to their conversations until the carrier is gone. Ends with its link, which owns the task.
@@ -228,8 +259,8 @@ async fn read_all(subscription: &mut Subscription, switch: &Switch, way: &Mutex<
         }
         let is_answer = incoming.event.kind.as_u16() != CHUNK_KIND;
         let is_wanted = switch.deliver(incoming.event);
-        let mut way = way.lock().unwrap_or_else(PoisonError::into_inner);
-        (way.heard_at, way.is_quiet) = (Some(now()), false);
+        let mut way = lock(way);
+        hear(&mut way);
         if is_wanted && is_answer {
             way.heard_on = Some(incoming.relay);
         }

@@ -9,10 +9,12 @@
 //! | `switch` | which conversation an incoming event belongs to |
 //! | `drive` | one session and one link, until the session is done |
 //! | `store`, `fetch`, `batch`, `audit` | the operations |
+//! | `direct` | the way without relays, where the provider has one |
 //! | `record` | what providers did in this run |
 
 mod audit;
 mod batch;
+mod direct;
 mod drive;
 mod error;
 mod fetch;
@@ -29,4 +31,4 @@ mod window;
 pub use audit::{AuditSample, AuditVerdict, Audited};
 pub use error::ExchangeError;
 pub use handle::Exchange;
-pub use options::{ExchangeOptions, Receipt, StoreOptions};
+pub use options::{CarrierChoice, ExchangeOptions, Receipt, StoreOptions};

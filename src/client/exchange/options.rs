@@ -17,6 +17,20 @@ pub struct ExchangeOptions {
     pub total_window_bytes: u64,
     /// Chunks of one blob under way.
     pub chunk_window: u32,
+    /// Which way exchanges take.
+    pub carrier: CarrierChoice,
+}
+
+/// Which way exchanges take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum CarrierChoice {
+    /// The direct path to whoever announces one, and relays where it fails.
+    #[default]
+    Best,
+    /// Relays only: providers do not see the client's address.
+    Relay,
+    /// The direct path only. Relays still say who is there, and keep the vault's head.
+    Direct,
 }
 
 impl Default for ExchangeOptions {
@@ -26,6 +40,7 @@ impl Default for ExchangeOptions {
             provider_window_bytes: 4 * 1024 * 1024,
             total_window_bytes: 24 * 1024 * 1024,
             chunk_window: 64,
+            carrier: CarrierChoice::Best,
         }
     }
 }
@@ -43,7 +58,7 @@ pub struct StoreOptions {
     pub encrypt: bool,
 }
 
-/// A provider's signed word that a blob is durable.
+/// A provider's word that a blob is durable: signed, or over a connection that shows who says it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Receipt {
     /// The provider.
@@ -54,6 +69,6 @@ pub struct Receipt {
     pub size: u64,
     /// Until when the provider promises to keep it.
     pub expires: Timestamp,
-    /// The event in which it says so.
-    pub event_id: EventId,
+    /// The event in which it says so, where it came over relays.
+    pub event_id: Option<EventId>,
 }

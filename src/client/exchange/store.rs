@@ -53,19 +53,36 @@ impl Exchange {
         let admission = self.admit(len, &link).await;
         begin();
         let started = now();
-        let is_chunked = len > CHUNK_LEN && link.terms.speaks(Extension::Chunked);
-        let outcome = if is_chunked {
-            store_chunked(&link, hash, &blob, &options).await
-        } else {
-            store_inline(&link, hash, blob, &options).await
-        };
+        let outcome = store(&link, hash, blob, &options).await;
         admission.end(&outcome);
         self.judge(&link, started, &outcome, |took| Deed::Stored { bytes: len, took });
-        let Outcome { output: info, response } = outcome?;
-        let event_id = response.ok_or(ExchangeError::Corrupt { provider, hash })?;
+        let Outcome { output: info, response: event_id } = outcome?;
         self.count_stored(len);
         Ok(Receipt { provider, hash, size: info.size, expires: info.expires, event_id })
     }
+}
+
+/// Directly, where that can be; else over relays.
+async fn store(
+    link: &Link,
+    hash: BlobHash,
+    blob: Bytes,
+    options: &StoreOptions,
+) -> Result<Outcome<BlobInfo>, ExchangeError> {
+    if let Some(direct) = link.direct().await?
+        && let Some(output) = direct.store(hash, &blob, options).await?
+    {
+        return Ok(Outcome { output, response: None });
+    }
+    let outcome = if blob.len() as u64 > CHUNK_LEN && link.terms.speaks(Extension::Chunked) {
+        store_chunked(link, hash, &blob, options).await?
+    } else {
+        store_inline(link, hash, blob, options).await?
+    };
+    // A receipt is an event.
+    let provider = link.id;
+    outcome.response.ok_or(ExchangeError::Corrupt { provider, hash })?;
+    Ok(outcome)
 }
 
 async fn store_chunked(

@@ -265,6 +265,7 @@ async fn directory_takes_each_providers_newest_announcement() {
             extensions: [Extension::Directed].into(),
             documentation: String::new(),
             relays: Vec::new(),
+            endpoints: Vec::new(),
         };
         carrier.publish(announcement.to_draft().sign(&keys, Timestamp(at)), Route::All).await.unwrap();
     }

@@ -1,0 +1,225 @@
+//! The conversations over one connection: each question has a number, and its answer comes once.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use nostr::EventId;
+use tokio::sync::oneshot;
+use tokio::task::JoinSet;
+use tokio::time::sleep_until;
+
+use crate::client::exchange::drive::{Conversation, Input, now};
+use crate::session::{Failure, Step, Try};
+use crate::transport::direct::{DirectConnection, DirectError, Inbox, Outbox};
+use crate::types::ClientId;
+use crate::wire::{DirectId, DirectMessage, ErrorCode, Status, StatusKind, WireError};
+
+/// A connection over which nothing is said stays as long as the provider likes it.
+const IDLE: Duration = Duration::from_secs(3_600);
+
+/// One connection to a provider. It ends when this is dropped.
+pub(in crate::client::exchange) struct Channel {
+    outbox: Outbox,
+    asked: Arc<Asked>,
+    _reader: JoinSet<()>,
+}
+
+/// Why a conversation over a connection failed.
+pub(super) enum Trouble {
+    /// The conversation came to a bad end.
+    Failed(Failure),
+    /// The connection did.
+    Ended(DirectError),
+}
+
+/// The questions that wait for their answers.
+struct Asked(Mutex<State>);
+
+struct State {
+    next: u32,
+    /// Nobody asks more than the windows let them, and each waits for one answer.
+    waiting: BTreeMap<DirectId, Waiting>,
+    heard_at: Instant,
+    is_over: bool,
+}
+
+struct Waiting {
+    answer: oneshot::Sender<Arrival>,
+    to: Try,
+}
+
+/// What came, and how many bytes it moved.
+struct Arrival {
+    input: Input,
+    len: u64,
+}
+
+/// A question that waits for its answer, and is forgotten when this is dropped.
+struct Question<'a> {
+    asked: &'a Asked,
+    id: DirectId,
+    answer: oneshot::Receiver<Arrival>,
+}
+
+impl Channel {
+    /// Begins to read.
+    pub(super) fn begin(
+        connection: DirectConnection,
+        client: ClientId,
+        heard: Arc<dyn Fn() + Send + Sync>,
+    ) -> Arc<Self> {
+        let DirectConnection { outbox, inbox } = connection;
+        let state = State { next: 0, waiting: BTreeMap::new(), heard_at: now(), is_over: false };
+        let asked = Arc::new(Asked(Mutex::new(state)));
+        let mut reader = JoinSet::new();
+        reader.spawn(read(inbox, asked.clone(), client, heard));
+        Arc::new(Self { outbox, asked, _reader: reader })
+    }
+
+    /// Whether the connection has ended.
+    pub(super) fn is_closed(&self) -> bool {
+        self.outbox.is_closed() || self.asked.state().is_over
+    }
+
+    /// Whether anything was heard since.
+    pub(super) fn is_heard_since(&self, since: Instant) -> bool {
+        self.asked.state().heard_at > since
+    }
+
+    /// Runs a conversation; `compose` makes its question, whichever try it is. `meter` counts what moves.
+    pub(super) async fn run<C: Conversation>(
+        &self,
+        mut session: C,
+        compose: impl Fn(DirectId) -> DirectMessage,
+        meter: Option<&AtomicU64>,
+    ) -> Result<C::Output, Trouble> {
+        let count = |len: u64| {
+            if let Some(meter) = meter {
+                meter.fetch_add(len, Ordering::Relaxed);
+            }
+        };
+        let (mut question, mut tries) = (None, 0);
+        loop {
+            match session.step(now()) {
+                // Nothing is lost on the way: a question that has no answer yet needs no second try.
+                Step::Send(_) if question.is_some() => {}
+                Step::Send(_) => {
+                    let asking = self.asked.ask(Try(tries)).ok_or(Trouble::Ended(DirectError::Broken))?;
+                    tries += 1;
+                    let message = compose(asking.id);
+                    count(message.data_len());
+                    // The writer ends the connection where nothing is taken for too long.
+                    self.outbox.send(message, None).await.map_err(Trouble::Ended)?;
+                    question = Some(asking);
+                }
+                Step::Wait(until) => {
+                    let Some(Question { answer, .. }) = &mut question else {
+                        sleep_until(until.into()).await;
+                        continue;
+                    };
+                    tokio::select! {
+                        biased;
+                        arrival = answer => {
+                            let arrival = arrival.map_err(|_| Trouble::Ended(DirectError::Broken))?;
+                            count(arrival.len);
+                            question = None;
+                            session.take(arrival.input, now());
+                        }
+                        () = sleep_until(until.into()) => {}
+                    }
+                }
+                Step::Done(Ok(output)) => return Ok(output),
+                Step::Done(Err(failure)) => return Err(Trouble::Failed(failure)),
+            }
+        }
+    }
+}
+
+impl Asked {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A new question; none when the connection has ended.
+    fn ask(&self, to: Try) -> Option<Question<'_>> {
+        let mut state = self.state();
+        if state.is_over {
+            return None;
+        }
+        let id = DirectId(state.next);
+        // Of four billion questions before, none waits any more.
+        state.next = state.next.wrapping_add(1);
+        let (outlet, answer) = oneshot::channel();
+        state.waiting.insert(id, Waiting { answer: outlet, to });
+        Some(Question { asked: self, id, answer })
+    }
+
+    /// Hands an answer to whoever asked, if anybody still waits for it.
+    fn deliver(&self, message: DirectMessage, client: ClientId) -> Result<(), WireError> {
+        let (id, len) = (message.id(), message.data_len());
+        let mut state = self.state();
+        state.heard_at = now();
+        let Some(Waiting { answer, to }) = state.waiting.remove(&id) else { return Ok(()) };
+        drop(state);
+        let input = input(message, to, client)?;
+        // Whoever asked may have stopped waiting just now.
+        let _ = answer.send(Arrival { input, len });
+        Ok(())
+    }
+
+    /// The connection has ended: nobody waits any longer.
+    fn end(&self) {
+        let mut state = self.state();
+        state.is_over = true;
+        state.waiting.clear();
+    }
+}
+
+impl Drop for Question<'_> {
+    fn drop(&mut self) {
+        self.asked.state().waiting.remove(&self.id);
+    }
+}
+
+/// Hands answers to their conversations until the connection ends.
+async fn read(mut inbox: Inbox, asked: Arc<Asked>, client: ClientId, heard: Arc<dyn Fn() + Send + Sync>) {
+    loop {
+        let delivered = match inbox.next(IDLE).await {
+            Ok(received) => {
+                heard();
+                asked.deliver(received.message, client).map_err(DirectError::from)
+            }
+            Err(DirectError::Silent) => Ok(()),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = delivered {
+            tracing::debug!(%error, "direct connection ends");
+            return asked.end();
+        }
+    }
+}
+
+/// What an answer says to a session.
+fn input(message: DirectMessage, to: Try, client: ClientId) -> Result<Input, WireError> {
+    Ok(match message {
+        DirectMessage::Response { hash, data, .. } => Input::Blob(hash, data),
+        DirectMessage::Have { hashes, .. } => Input::Have(hashes),
+        DirectMessage::Answer { content, .. } => Input::Answer(DirectMessage::read_answer(&content)?, to),
+        DirectMessage::Proofs { content, .. } => {
+            Input::Audit(DirectMessage::read_proofs(&content, client).ok())
+        }
+        DirectMessage::NotFound { hash, .. } => {
+            Input::Status(refusal(ErrorCode::FileNotFound, format!("blob {hash} is not here"), client))
+        }
+        DirectMessage::Error { code, text, .. } => Input::Status(refusal(code, text, client)),
+        _ => return Err(WireError::Direct { what: "a provider asks" }),
+    })
+}
+
+/// A refusal as sessions know it; no event stands behind it.
+fn refusal(code: ErrorCode, text: String, requester: ClientId) -> Status {
+    let (request, kind) = (EventId::all_zeros(), StatusKind::Error(code));
+    Status { request, requester, number: None, kind, text }
+}

@@ -1,0 +1,153 @@
+//! Clients that come without relays: their messages become the same requests, and the answers go back as messages.
+//!
+//! A connection is read one message at a time, and a message that is too much is refused or waits: then its client waits
+//! too. What is answered is counted like everything else (`gate`), and whoever does not take its answers is cut off.
+
+use std::sync::Arc;
+
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::task::JoinSet;
+use tracing::debug;
+
+use crate::provider::caller::{Caller, Outcome, Refusal, Way};
+use crate::provider::gate::Pass;
+use crate::provider::handle::report;
+use crate::provider::server::Server;
+use crate::transport::direct::{DirectConnection, DirectError, Guest, Outbox, Received};
+use crate::types::limits::DIRECT_IDLE_MAX;
+use crate::types::{BlobHash, ClientId, Timestamp};
+use crate::wire::{DirectId, DirectMessage, ErrorCode, RequestNumber};
+
+impl Server {
+    /// Serves a connected client until it leaves, rests too long or breaks the rules.
+    pub(super) async fn serve_guest(self: Arc<Self>, guest: Guest) {
+        let Guest { client, connection: DirectConnection { outbox, mut inbox } } = guest;
+        debug!(client = %client.short(), "connected directly");
+        let mut jobs = JoinSet::new();
+        loop {
+            let next = inbox.next(DIRECT_IDLE_MAX).await;
+            while let Some(ended) = jobs.try_join_next() {
+                report(ended);
+            }
+            match next {
+                Ok(received) => {
+                    if !self.take_message(received, client, &outbox, &mut jobs).await {
+                        break;
+                    }
+                }
+                Err(DirectError::Silent) if !jobs.is_empty() => {}
+                Err(error) => {
+                    debug!(client = %client.short(), %error, "direct connection ends");
+                    break;
+                }
+            }
+        }
+    }
+
+    /// Takes in one message. False if it is none that a client may send.
+    async fn take_message(
+        self: &Arc<Self>,
+        received: Received,
+        client: ClientId,
+        outbox: &Outbox,
+        jobs: &mut JoinSet<()>,
+    ) -> bool {
+        let Received { message, held } = received;
+        let (id, at, len) = match &message {
+            DirectMessage::Request { id, .. } | DirectMessage::Want { id, .. } => (*id, self.env.now(), 0),
+            DirectMessage::Ask { id, at, content } => (*id, *at, content.len()),
+            DirectMessage::Store(store) => (store.id, store.at, store.data.len()),
+            _ => return false,
+        };
+        let caller = self.guest_caller(client, at, id, outbox);
+        let Some(pass) = self.gate.enter(client, len) else {
+            self.answer(&caller, Err(Refusal::busy())).await;
+            return true;
+        };
+        let server = self.clone();
+        jobs.spawn(async move {
+            server.work_directly(message, caller, pass).await;
+            drop(held);
+        });
+        true
+    }
+
+    fn guest_caller(&self, client: ClientId, at: Timestamp, id: DirectId, outbox: &Outbox) -> Caller {
+        let way = Way::Direct { id, outbox: outbox.clone() };
+        Caller::direct(client, at, self.env.random_bytes(), way)
+    }
+
+    async fn work_directly(self: &Arc<Self>, message: DirectMessage, mut caller: Caller, pass: Pass) {
+        match message {
+            DirectMessage::Request { id, hash } => self.send_whole(id, hash, &caller, &pass).await,
+            DirectMessage::Want { id, hashes } => {
+                let hashes =
+                    hashes.into_iter().filter(|hash| self.visible(hash, &caller).is_some()).collect();
+                caller.way.send(DirectMessage::Have { id, hashes }, None).await;
+            }
+            DirectMessage::Store(store) => {
+                let outcome = match self.check_age(&caller) {
+                    Ok(()) => self.store_whole(store, &caller).await,
+                    Err(refusal) => Err(refusal),
+                };
+                self.answer(&caller, outcome).await;
+            }
+            DirectMessage::Ask { content, .. } => match DirectMessage::read_ask(&content) {
+                Ok((action, number)) => {
+                    caller.number = number;
+                    self.work(action, &caller, pass).await;
+                }
+                Err(error) => self.answer(&caller, Err(error.into())).await,
+            },
+            // Refused before.
+            _ => {}
+        }
+    }
+
+    /// Sends a whole blob as one message.
+    async fn send_whole(self: &Arc<Self>, id: DirectId, hash: BlobHash, caller: &Caller, pass: &Pass) {
+        match self.read_whole(hash, caller, pass).await {
+            Ok((blob, held)) => {
+                let data = blob.into();
+                caller.way.send(DirectMessage::Response { id, hash, data }, Some(held)).await;
+            }
+            Err(Refusal { code: ErrorCode::FileNotFound, .. }) => {
+                caller.way.send(DirectMessage::NotFound { id, hash }, None).await;
+            }
+            Err(refusal) => self.answer(caller, Err(refusal)).await,
+        }
+    }
+
+    /// A whole blob, and the room that it takes in memory until it has been sent.
+    async fn read_whole(
+        self: &Arc<Self>,
+        hash: BlobHash,
+        caller: &Caller,
+        pass: &Pass,
+    ) -> Result<(Vec<u8>, OwnedSemaphorePermit), Refusal> {
+        let _turn_of_client = pass.sends.acquire().await.map_err(|_| Refusal::internal())?;
+        let entry = self.readable(&hash, caller)?;
+        let held = self.hold(entry.len).await?;
+        let _turn = self.turns.acquire().await.map_err(|_| Refusal::internal())?;
+        let blob = self.off_thread(move |server| Ok(server.store.get(&hash)?)).await?;
+        Ok((blob, held))
+    }
+}
+
+impl Way {
+    /// Sends a message over the connection that the request came by. Over relays nothing is sent so.
+    pub(super) async fn send(&self, message: DirectMessage, held: Option<OwnedSemaphorePermit>) {
+        let Self::Direct { outbox, .. } = self else { return };
+        if outbox.send(message, held).await.is_err() {
+            debug!("a client left before its answer");
+        }
+    }
+}
+
+/// The message that says how a question has ended.
+pub(super) fn message(id: DirectId, outcome: Outcome, number: Option<RequestNumber>) -> DirectMessage {
+    match outcome {
+        Ok(answer) => DirectMessage::answer(id, &answer, number),
+        Err(Refusal { code, text }) => DirectMessage::Error { id, code, text },
+    }
+}

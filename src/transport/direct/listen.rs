@@ -1,0 +1,170 @@
+//! The provider's endpoints: who connects is counted, shakes hands in time, and is served.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::{SinkExt, StreamExt};
+use nostr::{Keys, RelayUrl};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::{WebSocketStream, accept_async_with_config};
+
+use crate::env::Env;
+use crate::transport::direct::connection::socket_config;
+use crate::transport::direct::guests::{Guests, Place};
+use crate::transport::direct::noise::Welcome;
+use crate::transport::direct::{DirectConnection, DirectError};
+use crate::types::ClientId;
+use crate::types::limits::{DIRECT_HANDSHAKE_MAX, DIRECT_INTAKE_LEN_MAX};
+use crate::wire::direct::{Hello, Introduction};
+
+/// Endpoints that listen. They serve while [`run`](Self::run) runs.
+pub struct DirectListener {
+    sockets: Vec<TcpListener>,
+    guests: Arc<Guests>,
+    room: Arc<Semaphore>,
+}
+
+/// A client that has shown who it is, and its connection.
+pub struct Guest {
+    /// The client.
+    pub client: ClientId,
+    /// The connection.
+    pub connection: DirectConnection,
+}
+
+impl DirectListener {
+    /// Listens on these addresses, for at most `connection_count_max` clients together.
+    ///
+    /// # Errors
+    /// [`DirectError::Listen`] if one of them is taken or not ours.
+    pub async fn bind(addresses: &[SocketAddr], connection_count_max: usize) -> Result<Self, DirectError> {
+        let mut sockets = Vec::with_capacity(addresses.len());
+        for listen in addresses {
+            let failed =
+                |error: std::io::Error| DirectError::Listen { listen: *listen, why: error.to_string() };
+            sockets.push(TcpListener::bind(listen).await.map_err(failed)?);
+        }
+        let room = Arc::new(Semaphore::new(DIRECT_INTAKE_LEN_MAX / 1024));
+        Ok(Self { sockets, guests: Guests::new(connection_count_max), room })
+    }
+
+    /// Where clients reach it, as far as the addresses say: those that stand for all of a machine's say nothing.
+    pub fn urls(&self) -> Vec<RelayUrl> {
+        let addresses = self.sockets.iter().filter_map(|socket| socket.local_addr().ok());
+        let told = addresses.filter(|address| !address.ip().is_unspecified());
+        told.filter_map(|address| RelayUrl::parse(&format!("ws://{address}")).ok()).collect()
+    }
+
+    /// Serves whoever connects, as the owner of `keys`. Everything ends when the future is dropped.
+    pub async fn run<F>(self, keys: Keys, env: Env, serve: impl Fn(Guest) -> F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let mut handshakes = JoinSet::new();
+        let mut served = JoinSet::new();
+        loop {
+            tokio::select! {
+                biased;
+                Some(_ended) = served.join_next() => {}
+                Some(done) = handshakes.join_next() => {
+                    if let Ok(Some((guest, place))) = done {
+                        let serving = serve(guest);
+                        served.spawn(async move {
+                            let _place: Place = place;
+                            serving.await;
+                        });
+                    }
+                }
+                (stream, from) = accept(&self.sockets) => {
+                    let Some(place) = self.guests.enter(from.ip()) else {
+                        // Whoever is too many sees the connection closed, and takes the relays.
+                        tracing::debug!("too many direct connections");
+                        continue;
+                    };
+                    let (keys, env, room) = (keys.clone(), env.clone(), self.room.clone());
+                    handshakes.spawn(async move { welcome(stream, place, &keys, &env, room).await });
+                }
+            }
+        }
+    }
+}
+
+/// The next connection of any of the sockets.
+async fn accept(sockets: &[TcpListener]) -> (TcpStream, SocketAddr) {
+    /// Out of descriptors, or a client that left already: others may do better in a moment.
+    const PAUSE: Duration = Duration::from_millis(50);
+    if sockets.is_empty() {
+        return std::future::pending().await;
+    }
+    loop {
+        let accepting = sockets.iter().map(|socket| Box::pin(socket.accept()));
+        match futures_util::future::select_all(accepting).await.0 {
+            Ok(accepted) => return accepted,
+            Err(_) => sleep(PAUSE).await,
+        }
+    }
+}
+
+async fn welcome(
+    stream: TcpStream,
+    mut place: Place,
+    keys: &Keys,
+    env: &Env,
+    room: Arc<Semaphore>,
+) -> Option<(Guest, Place)> {
+    let shaking = async {
+        // Without it every round of few messages waits 44 ms for a delayed acknowledgement.
+        stream.set_nodelay(true).ok()?;
+        let socket = accept_async_with_config(stream, Some(socket_config())).await.ok()?;
+        meet(socket, keys, env, room).await.ok()
+    };
+    let guest = timeout(DIRECT_HANDSHAKE_MAX, shaking).await.ok()??;
+    place.is_of(guest.client).then_some((guest, place))
+}
+
+/// The provider's side of the handshake.
+pub(super) async fn meet<S>(
+    mut socket: WebSocketStream<S>,
+    keys: &Keys,
+    env: &Env,
+    room: Arc<Semaphore>,
+) -> Result<Guest, DirectError>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let hello = Hello::decode(&receive(&mut socket).await?)?;
+    let (welcome, ack) = Welcome::begin(&hello, keys, env)?;
+    send(&mut socket, ack.encode()).await?;
+    let introduction = Introduction::decode(&receive(&mut socket).await?)?;
+    let (channel, client) = welcome.finish(&introduction)?;
+    Ok(Guest { client, connection: DirectConnection::new(socket, channel, Some(room)) })
+}
+
+/// Sends one message of the handshake.
+pub(super) async fn send<S>(socket: &mut WebSocketStream<S>, message: Vec<u8>) -> Result<(), DirectError>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    socket.send(Message::Binary(message.into())).await.map_err(|_| DirectError::Broken)
+}
+
+/// Receives one message of the handshake.
+pub(super) async fn receive<S>(socket: &mut WebSocketStream<S>) -> Result<Bytes, DirectError>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    loop {
+        match socket.next().await {
+            Some(Ok(Message::Binary(bytes))) => return Ok(bytes),
+            Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+            _ => return Err(DirectError::Broken),
+        }
+    }
+}

@@ -1,0 +1,32 @@
+//! The direct path: one WebSocket between a client and a provider, without relays (docs/protocol.md, "Direct path").
+//!
+//! It is no [`Carrier`](crate::transport::Carrier): a carrier moves signed events among many, forgets some and repeats
+//! others, and everything above makes up for that. Here there are two, who know each other once the handshake is done,
+//! and what is written arrives once, in order, or the connection ends. So the seam between the two ways lies one step
+//! higher, at the messages ([`DirectMessage`](crate::wire::DirectMessage) here, signed events there): above it are the
+//! same sessions of the client and the same actions of the provider, and nothing signs, encodes or hashes a blob twice
+//! because a relay would have needed it.
+//!
+//! | file | what |
+//! |---|---|
+//! | `noise` | the handshake: keys for one connection, bound to both Nostr keys |
+//! | `record` | messages as records under these keys, and back |
+//! | `connection` | the two ends of a connection, with bounded queues and deadlines |
+//! | `dial`, `listen` | the client's and the provider's way to one |
+//! | `guests` | how many are connected: in all, from one address, with one key |
+
+mod connection;
+mod dial;
+mod error;
+mod guests;
+mod listen;
+mod noise;
+mod record;
+#[cfg(test)]
+mod tests;
+
+pub use connection::{DirectConnection, Inbox, Outbox, Received};
+pub use dial::dial;
+pub use error::DirectError;
+pub use listen::{DirectListener, Guest};
+pub(super) use noise::{Opening, Welcome};

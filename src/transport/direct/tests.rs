@@ -1,0 +1,246 @@
+//! Laws of the direct path's connections, over pipes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::{SinkExt, StreamExt};
+use nostr::Keys;
+use tokio::io::{DuplexStream, duplex};
+use tokio::sync::Semaphore;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::Role;
+
+use super::connection::socket_config;
+use super::record::{Cutting, Joining};
+use super::{DirectConnection, DirectError, Guest, Opening, Welcome, dial, listen};
+use crate::env::{Env, ManualClock};
+use crate::types::limits::{DIRECT_INTAKE_LEN_MAX, DIRECT_STALL_MAX};
+use crate::types::{BlobHash, ClientId, ProviderId, Timestamp};
+use crate::wire::direct::{Encoded, Hello};
+use crate::wire::{DirectId, DirectMessage};
+
+type Socket = WebSocketStream<DuplexStream>;
+
+const WAIT: Duration = Duration::from_secs(5);
+const PIPE_LEN: usize = 32 * 1024;
+
+fn env(seed: u64) -> Env {
+    Env::seeded(seed, Arc::new(ManualClock::new(Timestamp(1_700_000_000))))
+}
+
+fn keys(byte: u8) -> Keys {
+    Keys::parse(&hex::encode([byte; 32])).unwrap()
+}
+
+fn provider_of(keys: &Keys) -> ProviderId {
+    ProviderId::new(keys.public_key().to_bytes())
+}
+
+fn room() -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(DIRECT_INTAKE_LEN_MAX / 1024))
+}
+
+async fn sockets() -> (Socket, Socket) {
+    let (one, other) = duplex(PIPE_LEN);
+    let socket = |stream, role| WebSocketStream::from_raw_socket(stream, role, Some(socket_config()));
+    (socket(one, Role::Client).await, socket(other, Role::Server).await)
+}
+
+/// A client with keys 1 and a provider with keys 2, who know each other.
+async fn connected() -> (DirectConnection, Guest) {
+    let (near, far) = sockets().await;
+    let (mine, theirs, env) = (keys(1), keys(2), env(1));
+    let (dialed, met) = tokio::join!(
+        dial::open(near, provider_of(&theirs), &mine, &env),
+        listen::meet(far, &theirs, &env, room())
+    );
+    (dialed.unwrap(), met.unwrap())
+}
+
+fn response(id: u32, len: usize) -> DirectMessage {
+    let data: Bytes = (0..len).map(|at| u8::try_from(at % 251).unwrap()).collect();
+    DirectMessage::Response { id: DirectId(id), hash: BlobHash::of(&data), data }
+}
+
+#[tokio::test(start_paused = true)]
+async fn messages_of_all_lengths_arrive_in_order_both_ways() {
+    let (mut client, guest) = connected().await;
+    assert_eq!(guest.client, ClientId::new(keys(1).public_key().to_bytes()));
+    let DirectConnection { outbox, mut inbox } = guest.connection;
+    let lens = [0, 1, 65_477, 65_478, 65_479, 65_519, 131_000, 600_000, 10 * 1024 * 1024];
+    for (id, len) in (0..).zip(lens) {
+        let message = response(id, len);
+        let (there, back) = (message.clone(), message.clone());
+        let (sent, got, returned, arrived) = tokio::join!(
+            client.outbox.send(there, None),
+            inbox.next(WAIT),
+            outbox.send(back, None),
+            client.inbox.next(WAIT)
+        );
+        sent.unwrap();
+        returned.unwrap();
+        assert_eq!(got.unwrap().message, message, "{len}");
+        assert_eq!(arrived.unwrap().message, message, "{len}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_key_at_the_endpoint_is_refused_and_does_not_learn_who_asked() {
+    let (near, far) = sockets().await;
+    let (mine, wanted, found, env) = (keys(1), keys(2), keys(3), env(1));
+    let (dialed, met) = tokio::join!(
+        dial::open(near, provider_of(&wanted), &mine, &env),
+        listen::meet(far, &found, &env, room())
+    );
+    assert!(
+        matches!(dialed, Err(DirectError::WrongKey { found: key }) if key == provider_of(&found)),
+        "the client knows who answered"
+    );
+    assert!(met.is_err(), "no introduction came");
+}
+
+#[test]
+fn one_in_the_middle_can_show_neither_side_a_proof() {
+    let (client, provider, env) = (keys(1), keys(2), env(1));
+    // Two handshakes, one with each side; the provider's proof is passed on.
+    let (to_me, hello) = Opening::begin(&env).unwrap();
+    let (_, hello_of_the_middle) = Opening::begin(&env).unwrap();
+    let (_, ack) = Welcome::begin(&hello_of_the_middle, &provider, &env).unwrap();
+    assert!(matches!(to_me.finish(&ack, &provider_of(&provider), &client), Err(DirectError::Handshake)));
+    // One that answers the client itself has no key to sign with.
+    let (to_me, _) = Opening::begin(&env).unwrap();
+    let (_, own) = Welcome::begin(&hello, &keys(3), &env).unwrap();
+    assert!(to_me.finish(&own, &provider_of(&provider), &client).is_err());
+}
+
+#[test]
+fn recorded_handshake_is_of_no_use() {
+    let (client, provider, env) = (keys(1), keys(2), env(1));
+    let (opening, hello) = Opening::begin(&env).unwrap();
+    let (welcome, ack) = Welcome::begin(&hello, &provider, &env).unwrap();
+    let (_, introduction) = opening.finish(&ack, &provider_of(&provider), &client).unwrap();
+    assert!(welcome.finish(&introduction).is_ok());
+    // The same first and last message, to the same provider, a moment later.
+    let (again, _) = Welcome::begin(&hello, &provider, &env).unwrap();
+    assert!(matches!(again.finish(&introduction), Err(DirectError::Handshake)));
+    // The same answer, to the same client.
+    let (opening, _) = Opening::begin(&env).unwrap();
+    assert!(opening.finish(&ack, &provider_of(&provider), &client).is_err());
+}
+
+#[test]
+fn every_changed_byte_of_the_handshake_ends_it() {
+    let (client, provider, env) = (keys(1), keys(2), env(1));
+    for at in 0..34 {
+        let (opening, hello) = Opening::begin(&env).unwrap();
+        let mut changed = hello.encode();
+        changed[at] ^= 1;
+        let Ok(hello) = Hello::decode(&changed) else { continue };
+        let Ok((_, ack)) = Welcome::begin(&hello, &provider, &env) else { continue };
+        // X25519 leaves the highest bit out (RFC 7748 §5), but the hash of the handshake does not.
+        assert!(opening.finish(&ack, &provider_of(&provider), &client).is_err(), "{at}");
+    }
+}
+
+#[test]
+fn records_that_are_changed_repeated_or_moved_do_not_open() {
+    let (client, provider, env) = (keys(1), keys(2), env(1));
+    let channels = || {
+        let (opening, hello) = Opening::begin(&env).unwrap();
+        let (welcome, ack) = Welcome::begin(&hello, &provider, &env).unwrap();
+        let ((sealer, _), introduction) = opening.finish(&ack, &provider_of(&provider), &client).unwrap();
+        let ((_, opener), _) = welcome.finish(&introduction).unwrap();
+        (sealer, opener)
+    };
+    let records = |sealer: &mut _| {
+        let Encoded { head, data } = response(1, 200_000).encode();
+        let mut cutting = Cutting::begin(Encoded { head, data }).unwrap();
+        std::iter::from_fn(|| cutting.next(sealer)).map(Result::unwrap).collect::<Vec<_>>()
+    };
+    let (mut sealer, mut opener) = channels();
+    let good = records(&mut sealer);
+    assert_eq!(good.len(), 4);
+    let mut plain = Vec::new();
+    opener.open_onto(&good[0], &mut plain).unwrap();
+    let mut joining = Joining::begin(plain).unwrap();
+    assert!(joining.add(&good[0], &mut opener).is_err(), "repeated");
+    assert!(joining.add(&good[2], &mut opener).is_err(), "out of order");
+
+    for (name, spoil) in [
+        ("changed", (|bytes: &mut Vec<u8>| bytes[100] ^= 1) as fn(&mut Vec<u8>)),
+        ("shorter", |bytes| bytes.truncate(65_000)),
+        ("empty", Vec::clear),
+    ] {
+        let (mut sealer, mut opener) = channels();
+        let mut first = records(&mut sealer)[0].to_vec();
+        spoil(&mut first);
+        assert!(opener.open_onto(&first, &mut Vec::new()).is_err(), "{name}");
+    }
+}
+
+#[test]
+fn first_record_of_a_message_says_its_length_rightly() {
+    for (len, rest) in [(0_u32, 0), (5, 4), (4, 5), (65_516, 65_514), (u32::MAX, 65_515)] {
+        let plain = [&len.to_be_bytes()[..], &vec![0; rest]].concat();
+        assert!(Joining::begin(plain).is_err(), "{len} {rest}");
+    }
+    assert!(Joining::begin(vec![0; 3]).is_err());
+    assert!(Joining::begin([&65_516_u32.to_be_bytes()[..], &vec![0; 65_515]].concat()).is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn side_that_takes_nothing_is_given_up() {
+    let (client, guest) = connected().await;
+    let begun = tokio::time::Instant::now();
+    while client.outbox.send(response(1, 600_000), None).await.is_ok() {}
+    assert!(begun.elapsed() >= DIRECT_STALL_MAX && begun.elapsed() < 2 * DIRECT_STALL_MAX);
+    drop(guest);
+}
+
+#[tokio::test(start_paused = true)]
+async fn message_that_stops_in_the_middle_ends_the_connection_and_frees_its_room() {
+    let (near, far) = sockets().await;
+    let (mine, theirs, env, room) = (keys(1), keys(2), env(1), room());
+    let provider = provider_of(&theirs);
+    let client = async {
+        let mut near = near;
+        let (opening, hello) = Opening::begin(&env).unwrap();
+        listen::send(&mut near, hello.encode()).await.unwrap();
+        let ack = listen::receive(&mut near).await.unwrap();
+        let ack = crate::wire::direct::Ack::decode(&ack).unwrap();
+        let ((mut sealer, _), introduction) = opening.finish(&ack, &provider, &mine).unwrap();
+        listen::send(&mut near, introduction.encode()).await.unwrap();
+        let mut cutting = Cutting::begin(response(1, 1_000_000).encode()).unwrap();
+        let first = cutting.next(&mut sealer).unwrap().unwrap();
+        near.send(Message::Binary(first)).await.unwrap();
+        near
+    };
+    let begun = tokio::time::Instant::now();
+    let provider = async {
+        let mut connection = listen::meet(far, &theirs, &env, room.clone()).await.unwrap().connection;
+        assert!(connection.inbox.next(WAIT).await.is_err());
+        connection
+    };
+    let (mut near, connection) = tokio::join!(client, provider);
+    assert!(begun.elapsed() >= DIRECT_STALL_MAX && begun.elapsed() <= 2 * DIRECT_STALL_MAX);
+    assert_eq!(room.available_permits(), DIRECT_INTAKE_LEN_MAX / 1024);
+    drop(connection);
+    assert!(!matches!(near.next().await, Some(Ok(Message::Binary(_)))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn message_waits_for_room_and_is_not_read_before() {
+    let (client, guest) = connected().await;
+    let DirectConnection { outbox: _outbox, mut inbox } = guest.connection;
+    let mut held = Vec::new();
+    for id in 0..3 {
+        let (sent, got) = tokio::join!(client.outbox.send(response(id, 10 << 20), None), inbox.next(WAIT));
+        sent.unwrap();
+        held.push(got.unwrap().held);
+    }
+    client.outbox.send(response(3, 10 << 20), None).await.unwrap();
+    let waits = tokio::time::timeout(Duration::from_secs(1), inbox.next(WAIT)).await;
+    assert!(waits.is_err(), "there is no room");
+}
