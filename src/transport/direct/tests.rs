@@ -1,22 +1,25 @@
 //! Laws of the direct path's connections, over pipes.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 use nostr::Keys;
-use tokio::io::{DuplexStream, duplex};
+use tokio::io::{AsyncReadExt, DuplexStream, duplex};
+use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::Role;
 
 use super::connection::socket_config;
 use super::record::{Cutting, Joining};
-use super::{DirectConnection, DirectError, Guest, Opening, Welcome, dial, listen};
+use super::{DirectConnection, DirectError, DirectListener, Guest, Opening, Welcome, dial, listen};
 use crate::env::{Env, ManualClock};
-use crate::types::limits::{DIRECT_INTAKE_LEN_MAX, DIRECT_STALL_MAX};
+use crate::types::limits::{DIRECT_HANDSHAKE_MAX, DIRECT_INTAKE_LEN_MAX, DIRECT_STALL_MAX};
 use crate::types::{BlobHash, ClientId, ProviderId, Timestamp};
 use crate::wire::direct::{Encoded, Hello};
 use crate::wire::{DirectId, DirectMessage};
@@ -243,4 +246,41 @@ async fn message_waits_for_room_and_is_not_read_before() {
     client.outbox.send(response(3, 10 << 20), None).await.unwrap();
     let waits = tokio::time::timeout(Duration::from_secs(1), inbox.next(WAIT)).await;
     assert!(waits.is_err(), "there is no room");
+}
+
+/// A listener with so many places, and where it is. Nobody gets through its handshake here.
+async fn listening(count_max: usize) -> (JoinSet<()>, SocketAddr) {
+    let listener = DirectListener::bind(&[([127, 0, 0, 1], 0).into()], count_max).await.unwrap();
+    let url = listener.urls()[0].clone();
+    let address = url.as_str().trim_start_matches("ws://").trim_end_matches('/').parse().unwrap();
+    let mut running = JoinSet::new();
+    running.spawn(listener.run(keys(2), env(1), |_| async { unreachable!("nobody shakes hands") }));
+    (running, address)
+}
+
+/// Waits until the other side has closed the connection.
+async fn closed(mut stream: TcpStream) {
+    let read = stream.read(&mut [0; 16]).await;
+    assert!(!matches!(read, Ok(1..)), "it says nothing before it closes");
+}
+
+#[tokio::test]
+async fn clients_beyond_the_places_are_turned_away_at_once() {
+    // Half of the places for one address: two.
+    let (_running, address) = listening(4).await;
+    let _first = TcpStream::connect(address).await.unwrap();
+    let _second = TcpStream::connect(address).await.unwrap();
+    let begun = tokio::time::Instant::now();
+    closed(TcpStream::connect(address).await.unwrap()).await;
+    assert!(begun.elapsed() < DIRECT_HANDSHAKE_MAX, "it need not wait for a handshake");
+}
+
+#[tokio::test(start_paused = true)]
+async fn client_that_does_not_shake_hands_is_given_up_and_its_place_is_free() {
+    let (_running, address) = listening(1).await;
+    for _ in 0..2 {
+        let begun = tokio::time::Instant::now();
+        closed(TcpStream::connect(address).await.unwrap()).await;
+        assert!(begun.elapsed() >= DIRECT_HANDSHAKE_MAX, "it had a place");
+    }
 }

@@ -6,9 +6,14 @@ use bytes::Bytes;
 use nostr::Keys;
 
 use super::*;
-use crate::types::limits::{BATCH_COUNT_MAX, BLOB_LEN_MAX};
+use crate::types::limits::{
+    BATCH_COUNT_MAX, BLOB_LEN_MAX, DIRECT_TEXT_LEN_MAX, ENDPOINT_COUNT_MAX, RELAY_URL_LEN_MAX,
+};
 use crate::types::{AuditNonce, BlobHash, ProviderId, Timestamp};
-use crate::wire::{Action, Answer, ErrorCode, Hashes, WireError};
+use crate::wire::tags::tag;
+use crate::wire::{
+    ANNOUNCEMENT_KIND, Action, Announcement, Answer, Draft, ErrorCode, Hashes, SERVICE, WireError,
+};
 
 const ID: DirectId = DirectId(0x0102_0304);
 const HASH: BlobHash = BlobHash::new([7; 32]);
@@ -130,4 +135,25 @@ fn proof_holds_for_its_handshake_role_and_provider_alone() {
         changed[at] ^= 1;
         assert!(!Proof::decode(&changed).unwrap().is_of_client(&[1; 32], &provider), "{at}");
     }
+}
+
+#[test]
+fn text_beyond_the_limit_is_refused() {
+    for (len, is_taken) in [(DIRECT_TEXT_LEN_MAX, true), (DIRECT_TEXT_LEN_MAX + 1, false)] {
+        let message = DirectMessage::Answer { id: ID, content: "x".repeat(len) };
+        assert_eq!(DirectMessage::decode(bytes(message)).is_ok(), is_taken, "{len}");
+    }
+}
+
+#[test]
+fn endpoints_of_an_announcement_are_few_and_short_and_websockets() {
+    let long = format!("ws://192.0.2.1/{}", "x".repeat(RELAY_URL_LEN_MAX));
+    let named = ["direct", "http://192.0.2.1", &long, "ws://192.0.2.1:1", "nothing"];
+    let many = vec!["ws://192.0.2.1:2"; 2 * ENDPOINT_COUNT_MAX];
+    let tags = vec![tag(["d", SERVICE]), tag(named.into_iter().chain(many))];
+    let draft = Draft { kind: ANNOUNCEMENT_KIND, content: String::new(), tags };
+    let event = draft.sign(&Keys::parse(&"01".repeat(32)).unwrap(), Timestamp(1));
+    let endpoints = Announcement::parse(&event).unwrap().endpoints;
+    assert_eq!(endpoints.len(), ENDPOINT_COUNT_MAX - 3);
+    assert_eq!(endpoints[0].as_str(), "ws://192.0.2.1:1");
 }
