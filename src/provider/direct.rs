@@ -42,6 +42,12 @@ impl Server {
                 }
             }
         }
+        // What was begun comes to its end, and is counted until then: a client that leaves frees nothing by that, and one
+        // that asks again by another way is answered. Nothing is sent any more.
+        drop(inbox);
+        while let Some(ended) = jobs.join_next().await {
+            report(ended);
+        }
     }
 
     /// Takes in one message. False if it is none that a client may send.

@@ -182,18 +182,35 @@ async fn write<S>(
     S: AsyncRead + AsyncWrite + Unpin,
 {
     while let Some(parcel) = waiting.recv().await {
-        let Ok(mut cutting) = Cutting::begin(parcel.message) else { return };
-        while let Some(sealed) = cutting.next(&mut sealer) {
-            let Ok(record) = sealed else { return };
-            if !is_taken(sink.feed(Message::Binary(record))).await {
-                return;
-            }
+        // Whoever reads slowly must not hold for long the room that the message takes.
+        let age_max = age_max(parcel.message.len());
+        if !matches!(timeout(age_max, write_one(&mut sink, &mut sealer, parcel.message)).await, Ok(true)) {
+            return;
         }
         // Once for all that wait, so that small messages share a packet.
         if waiting.is_empty() && !is_taken(sink.flush()).await {
             return;
         }
     }
+}
+
+/// Writes one message; false if it is too long or not taken.
+async fn write_one<S>(
+    sink: &mut SplitSink<WebSocketStream<S>, Message>,
+    sealer: &mut Sealer,
+    message: Encoded,
+) -> bool
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let Ok(mut cutting) = Cutting::begin(message) else { return false };
+    while let Some(sealed) = cutting.next(sealer) {
+        let Ok(record) = sealed else { return false };
+        if !is_taken(sink.feed(Message::Binary(record))).await {
+            return false;
+        }
+    }
+    true
 }
 
 async fn is_taken(sending: impl Future<Output = Result<(), SocketError>>) -> bool {
