@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::task::JoinSet;
 use tracing::debug;
 
@@ -19,34 +19,43 @@ use crate::types::{BlobHash, ClientId, Timestamp};
 use crate::wire::{DirectId, DirectMessage, ErrorCode, RequestNumber};
 
 impl Server {
-    /// Serves a connected client until it leaves, rests too long or breaks the rules.
-    pub(super) async fn serve_guest(self: Arc<Self>, guest: Guest) {
+    /// Serves a connected client until it leaves, rests too long or breaks the rules, or the provider is `closing`.
+    pub(super) async fn serve_guest(self: Arc<Self>, guest: Guest, mut closing: watch::Receiver<bool>) {
         let Guest { client, connection: DirectConnection { outbox, mut inbox } } = guest;
         debug!(client = %client.short(), "connected directly");
         let mut jobs = JoinSet::new();
-        loop {
-            let next = inbox.next(DIRECT_IDLE_MAX).await;
+        let is_closing = loop {
+            let next = tokio::select! {
+                biased;
+                // Nothing is read any more: what has come in by halves may be dropped.
+                _ = closing.wait_for(|closing| *closing) => break true,
+                next = inbox.next(DIRECT_IDLE_MAX) => next,
+            };
             while let Some(ended) = jobs.try_join_next() {
                 report(ended);
             }
             match next {
                 Ok(received) => {
                     if !self.take_message(received, client, &outbox, &mut jobs).await {
-                        break;
+                        break false;
                     }
                 }
                 Err(DirectError::Silent) if !jobs.is_empty() => {}
                 Err(error) => {
                     debug!(client = %client.short(), %error, "direct connection ends");
-                    break;
+                    break false;
                 }
             }
-        }
+        };
         // What was begun comes to its end, and is counted until then: a client that leaves frees nothing by that, and one
-        // that asks again by another way is answered. Nothing is sent any more.
-        drop(inbox);
+        // that asks again by another way is answered. Only to a client that is still there something is sent.
+        let remaining = is_closing.then_some(inbox);
         while let Some(ended) = jobs.join_next().await {
             report(ended);
+        }
+        drop(outbox);
+        if let Some(inbox) = remaining {
+            inbox.written().await;
         }
     }
 

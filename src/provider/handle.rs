@@ -251,7 +251,14 @@ async fn run(
     let mut guests = JoinSet::new();
     let host = server.clone();
     let (keys, env) = (server.keys.clone(), server.env.clone());
-    guests.spawn(listener.run(keys, env, move |guest| host.clone().serve_guest(guest)));
+    let (close, closing) = watch::channel(false);
+    let mut closed = closing.clone();
+    let until = async move {
+        // The sender lives as long as this.
+        let _ = closed.wait_for(|closing| *closing).await;
+    };
+    let serve = move |guest| host.clone().serve_guest(guest, closing.clone());
+    guests.spawn(listener.run(keys, env, until, serve));
     let mut jobs = JoinSet::new();
     let mut tick = tokio::time::interval(TICK_EVERY);
     loop {
@@ -266,8 +273,9 @@ async fn run(
             },
         }
     }
-    drop(guests);
+    close.send_replace(true);
     let finish = async {
+        while guests.join_next().await.is_some() {}
         while let Some(ended) = jobs.join_next().await {
             report(ended);
         }

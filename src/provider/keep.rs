@@ -13,9 +13,10 @@ use crate::provider::server::{Server, lock, monotonic};
 use crate::session::{BeginError, Begun, UploadKey, chunking};
 use crate::store::{self, AtRest, StoreError};
 use crate::types::limits::BATCH_COUNT_MAX;
-use crate::types::{BlobHash, Timestamp};
+use crate::types::{BlobHash, ClientId, Timestamp};
 use crate::wire::{
-    Answer, BlobInfo, Claim, DirectStore, ErrorCode, Hashes, ItemsOf, Promise, Store, StoreBody,
+    Answer, BlobInfo, Claim, DirectStore, ErrorCode, Hashes, ItemsOf, Promise, RequestNumber, Store,
+    StoreBody,
 };
 
 /// Inline stores from this length on are told that the provider is at it.
@@ -28,6 +29,20 @@ pub(super) struct Wish {
     promise: store::Promise,
     at_rest: AtRest,
     quiet: bool,
+}
+
+/// A delete that others of its number wait for. Dropped before its end it may be tried again, as one that failed.
+struct BegunDelete<'a> {
+    server: &'a Server,
+    client: ClientId,
+    number: RequestNumber,
+    answer: Option<Answer>,
+}
+
+impl Drop for BegunDelete<'_> {
+    fn drop(&mut self) {
+        lock(&self.server.answered).end(self.client, self.number, self.answer.as_ref());
+    }
 }
 
 impl Server {
@@ -155,14 +170,17 @@ impl Server {
 
     /// Drops the sender's claims. A repeated request gets the first one's answer; none, if that is still to come.
     pub(super) async fn delete(self: &Arc<Self>, hashes: Hashes, caller: &Caller) -> Option<Outcome> {
-        match caller.number.map(|number| lock(&self.answered).begin(caller.client, number)) {
-            Some(Begin::Answered(answer)) => return Some(Ok(answer)),
-            Some(Begin::UnderWay) => return None,
-            Some(Begin::New) | None => {}
-        }
+        let mut begun = match caller.number {
+            None => None,
+            Some(number) => match lock(&self.answered).begin(caller.client, number) {
+                Begin::Answered(answer) => return Some(Ok(answer)),
+                Begin::UnderWay => return None,
+                Begin::New => Some(BegunDelete { server: self, client: caller.client, number, answer: None }),
+            },
+        };
         let outcome = self.delete_now(hashes, caller).await;
-        if let Some(number) = caller.number {
-            lock(&self.answered).end(caller.client, number, outcome.as_ref().ok());
+        if let Some(begun) = &mut begun {
+            begun.answer = outcome.as_ref().ok().cloned();
         }
         Some(outcome)
     }

@@ -3,6 +3,7 @@
 mod actions;
 mod audit;
 mod chunked;
+mod direct;
 mod hostile;
 mod replay;
 

@@ -131,6 +131,12 @@ impl Inbox {
         Ok(Received { message: DirectMessage::decode(bytes)?, held })
     }
 
+    /// Waits until what was queued is written, once nobody is left to queue anything.
+    pub async fn written(mut self) {
+        // Whether it was taken is for the other side to say.
+        let _ = self.writer.join_next().await;
+    }
+
     async fn join(&mut self, mut joining: Joining) -> Result<Bytes, DirectError> {
         while !joining.is_complete() {
             let record =

@@ -62,16 +62,24 @@ impl DirectListener {
         told.filter_map(|address| RelayUrl::parse(&format!("ws://{address}")).ok()).collect()
     }
 
-    /// Serves whoever connects, as the owner of `keys`. Everything ends when the future is dropped.
-    pub async fn run<F>(self, keys: Keys, env: Env, serve: impl Fn(Guest) -> F)
-    where
+    /// Serves whoever connects, as the owner of `keys`, until `closing`, and then to their end those who are served.
+    /// Everything ends when the future is dropped.
+    pub async fn run<F>(
+        self,
+        keys: Keys,
+        env: Env,
+        closing: impl Future<Output = ()>,
+        serve: impl Fn(Guest) -> F,
+    ) where
         F: Future<Output = ()> + Send + 'static,
     {
         let mut handshakes = JoinSet::new();
         let mut served = JoinSet::new();
+        tokio::pin!(closing);
         loop {
             tokio::select! {
                 biased;
+                () = &mut closing => break,
                 Some(_ended) = served.join_next() => {}
                 Some(done) = handshakes.join_next() => {
                     if let Ok(Some((guest, place))) = done {
@@ -93,6 +101,8 @@ impl DirectListener {
                 }
             }
         }
+        drop((self.sockets, handshakes));
+        while served.join_next().await.is_some() {}
     }
 }
 

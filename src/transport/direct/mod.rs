@@ -23,7 +23,7 @@ mod listen;
 mod noise;
 mod record;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use connection::{DirectConnection, Inbox, Outbox, Received};
 pub use dial::dial;

@@ -53,11 +53,15 @@ async fn sockets() -> (Socket, Socket) {
 
 /// A client with keys 1 and a provider with keys 2, who know each other.
 async fn connected() -> (DirectConnection, Guest) {
+    connected_as(&keys(1), &keys(2), &env(1)).await
+}
+
+/// A client and a provider that know each other, over a pipe.
+pub(crate) async fn connected_as(client: &Keys, provider: &Keys, env: &Env) -> (DirectConnection, Guest) {
     let (near, far) = sockets().await;
-    let (mine, theirs, env) = (keys(1), keys(2), env(1));
     let (dialed, met) = tokio::join!(
-        dial::open(near, provider_of(&theirs), &mine, &env),
-        listen::meet(far, &theirs, &env, room())
+        dial::open(near, provider_of(provider), client, env),
+        listen::meet(far, provider, env, room())
     );
     (dialed.unwrap(), met.unwrap())
 }
@@ -254,7 +258,8 @@ async fn listening(count_max: usize) -> (JoinSet<()>, SocketAddr) {
     let url = listener.urls()[0].clone();
     let address = url.as_str().trim_start_matches("ws://").trim_end_matches('/').parse().unwrap();
     let mut running = JoinSet::new();
-    running.spawn(listener.run(keys(2), env(1), |_| async { unreachable!("nobody shakes hands") }));
+    let serve = |_| async { unreachable!("nobody shakes hands") };
+    running.spawn(listener.run(keys(2), env(1), std::future::pending(), serve));
     (running, address)
 }
 

@@ -1,0 +1,122 @@
+//! Clients that come without relays, over pipes.
+
+use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::task::JoinHandle;
+use tokio::time::sleep;
+
+use super::*;
+use crate::transport::direct::DirectConnection;
+use crate::transport::direct::tests::connected_as;
+use crate::types::ClientId;
+use crate::wire::{DirectId, DirectMessage};
+
+const MOMENT: Duration = Duration::from_millis(100);
+const LONG: Duration = Duration::from_secs(60);
+
+/// A client of the provider's, connected, and what serves it.
+struct Visit {
+    connection: DirectConnection,
+    serving: JoinHandle<()>,
+    close: watch::Sender<bool>,
+}
+
+impl Scene {
+    async fn visit(&self, keys: &Keys) -> Visit {
+        let (connection, guest) = connected_as(keys, &self.keys, &self.env).await;
+        let (close, closing) = watch::channel(false);
+        let serving = tokio::spawn(self.provider().server.clone().serve_guest(guest, closing));
+        Visit { connection, serving, close }
+    }
+
+    /// Nothing is read from the disk or written to it until this is dropped.
+    async fn held_disk(&self) -> OwnedSemaphorePermit {
+        let threads = self.provider().server.threads.clone();
+        let count = u32::try_from(threads.available_permits()).unwrap();
+        threads.acquire_many_owned(count).await.unwrap()
+    }
+}
+
+impl Visit {
+    async fn send(&self, message: DirectMessage) {
+        self.connection.outbox.send(message, None).await.unwrap();
+    }
+
+    async fn next(&mut self) -> DirectMessage {
+        self.connection.inbox.next(LONG).await.unwrap().message
+    }
+}
+
+fn client_of(keys: &Keys) -> ClientId {
+    ClientId::new(keys.public_key().to_bytes())
+}
+
+fn ask_to_delete(hash: BlobHash) -> DirectMessage {
+    DirectMessage::ask(DirectId(1), START, &delete(hash), Some(RequestNumber(7)))
+}
+
+#[tokio::test(start_paused = true)]
+async fn delete_cut_off_by_its_client_comes_to_its_end_and_is_answered_by_another_way() {
+    let scene = Scene::new().await;
+    let mut client = scene.client().await;
+    let (keys, bytes) = (client.keys.clone(), blob(100_000, 1));
+    let hash = BlobHash::of(&bytes);
+    client.store(&bytes).await.outcome.unwrap();
+
+    let disk = scene.held_disk().await;
+    let visit = scene.visit(&keys).await;
+    visit.send(ask_to_delete(hash)).await;
+    sleep(MOMENT).await;
+    assert_eq!(scene.provider().gauges().job_count, 1, "it waits for the disk");
+    drop(visit.connection);
+    sleep(MOMENT).await;
+    assert_eq!(scene.provider().gauges().job_count, 1, "and still does, now that nobody waits for it");
+    drop(disk);
+    visit.serving.await.unwrap();
+    assert_eq!(scene.provider().store().claim(&client_of(&keys), &hash), None);
+    assert_eq!(scene.provider().gauges().job_count, 0);
+
+    let again = client.request(delete(hash), Some(7));
+    assert_eq!(client.ask_with(again).await.outcome, Ok(Answer::Deleted(hash)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn delete_that_is_dropped_midway_may_be_tried_again() {
+    let scene = Scene::new().await;
+    let mut client = scene.client().await;
+    let (keys, bytes) = (client.keys.clone(), blob(100_000, 1));
+    let hash = BlobHash::of(&bytes);
+    client.store(&bytes).await.outcome.unwrap();
+
+    let disk = scene.held_disk().await;
+    let visit = scene.visit(&keys).await;
+    visit.send(ask_to_delete(hash)).await;
+    sleep(MOMENT).await;
+    assert_eq!(scene.provider().gauges().answered_count, 1);
+    visit.serving.abort();
+    visit.serving.await.unwrap_err();
+    assert_eq!(scene.provider().gauges().answered_count, 0, "nothing waits for what never ends");
+    drop(disk);
+    let again = client.request(delete(hash), Some(7));
+    assert_eq!(client.ask_with(again).await.outcome, Ok(Answer::Deleted(hash)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn provider_that_stops_answers_first_what_was_begun() {
+    let scene = Scene::new().await;
+    let mut client = scene.client().await;
+    let bytes = blob(100_000, 1);
+    let hash = BlobHash::of(&bytes);
+    client.store(&bytes).await.outcome.unwrap();
+
+    let disk = scene.held_disk().await;
+    let mut visit = scene.visit(&client.keys).await;
+    visit.send(ask_to_delete(hash)).await;
+    sleep(MOMENT).await;
+    visit.close.send_replace(true);
+    sleep(MOMENT).await;
+    drop(disk);
+    let DirectMessage::Answer { content, .. } = visit.next().await else { panic!("it is answered") };
+    assert_eq!(DirectMessage::read_answer(&content).unwrap(), Answer::Deleted(hash));
+    visit.serving.await.unwrap();
+    assert!(visit.connection.inbox.next(LONG).await.is_err(), "and then the connection ends");
+}
