@@ -12,8 +12,9 @@ use tracing::debug;
 use crate::provider::caller::{Caller, Outcome, Refusal, Way};
 use crate::provider::gate::Pass;
 use crate::provider::handle::report;
+use crate::provider::send::{hold, kib};
 use crate::provider::server::Server;
-use crate::transport::direct::{DirectConnection, DirectError, Guest, Outbox, Received};
+use crate::transport::direct::{DirectConnection, DirectError, Guest, Held, Outbox, Received};
 use crate::types::limits::DIRECT_IDLE_MAX;
 use crate::types::{BlobHash, ClientId, Timestamp};
 use crate::wire::{DirectId, DirectMessage, ErrorCode, RequestNumber};
@@ -80,10 +81,7 @@ impl Server {
             return true;
         };
         let server = self.clone();
-        jobs.spawn(async move {
-            server.work_directly(message, caller, pass).await;
-            drop(held);
-        });
+        jobs.spawn(async move { server.work_directly(message, held, caller, pass).await });
         true
     }
 
@@ -92,9 +90,16 @@ impl Server {
         Caller::direct(client, at, self.env.random_bytes(), way)
     }
 
-    async fn work_directly(self: &Arc<Self>, message: DirectMessage, mut caller: Caller, pass: Pass) {
+    /// Answers one message; `held` is the room that it takes.
+    async fn work_directly(
+        self: &Arc<Self>,
+        message: DirectMessage,
+        held: Option<OwnedSemaphorePermit>,
+        mut caller: Caller,
+        pass: Pass,
+    ) {
         match message {
-            DirectMessage::Request { id, hash } => self.send_whole(id, hash, &caller, &pass).await,
+            DirectMessage::Request { id, hash } => self.send_whole(id, hash, &caller, pass).await,
             DirectMessage::Want { id, hashes } => {
                 let hashes =
                     hashes.into_iter().filter(|hash| self.visible(hash, &caller).is_some()).collect();
@@ -105,6 +110,8 @@ impl Server {
                     Ok(()) => self.store_whole(store, &caller).await,
                     Err(refusal) => Err(refusal),
                 };
+                // Others need not wait until this client has taken its answer.
+                drop(held);
                 self.answer(&caller, outcome).await;
             }
             DirectMessage::Ask { content, .. } => match DirectMessage::read_ask(&content) {
@@ -119,12 +126,13 @@ impl Server {
         }
     }
 
-    /// Sends a whole blob as one message.
-    async fn send_whole(self: &Arc<Self>, id: DirectId, hash: BlobHash, caller: &Caller, pass: &Pass) {
-        match self.read_whole(hash, caller, pass).await {
-            Ok((blob, held)) => {
+    /// Sends a whole blob as one message. It counts as under way until its last byte has left.
+    async fn send_whole(self: &Arc<Self>, id: DirectId, hash: BlobHash, caller: &Caller, pass: Pass) {
+        match self.read_whole(hash, caller, &pass).await {
+            Ok((blob, room)) => {
                 let data = blob.into();
-                caller.way.send(DirectMessage::Response { id, hash, data }, Some(held)).await;
+                let held: Held = Some(Box::new((room, pass)));
+                caller.way.send(DirectMessage::Response { id, hash, data }, held).await;
             }
             Err(Refusal { code: ErrorCode::FileNotFound, .. }) => {
                 caller.way.send(DirectMessage::NotFound { id, hash }, None).await;
@@ -133,25 +141,27 @@ impl Server {
         }
     }
 
-    /// A whole blob, and the room that it takes in memory until it has been sent.
+    /// A whole blob, and the room that it takes in memory until it has been sent: of its client's, and of all.
     async fn read_whole(
         self: &Arc<Self>,
         hash: BlobHash,
         caller: &Caller,
         pass: &Pass,
-    ) -> Result<(Vec<u8>, OwnedSemaphorePermit), Refusal> {
-        let _turn_of_client = pass.sends.acquire().await.map_err(|_| Refusal::internal())?;
+    ) -> Result<(Vec<u8>, [OwnedSemaphorePermit; 2]), Refusal> {
         let entry = self.readable(&hash, caller)?;
-        let held = self.hold(entry.len).await?;
+        // Who asks for much waits for itself, and not where others wait.
+        let of_client = pass.direct_room.clone().acquire_many_owned(kib(entry.len)).await;
+        let of_client = of_client.map_err(|_| Refusal::internal())?;
+        let held = hold(&self.held_directly, entry.len).await?;
         let _turn = self.turns.acquire().await.map_err(|_| Refusal::internal())?;
         let blob = self.off_thread(move |server| Ok(server.store.get(&hash)?)).await?;
-        Ok((blob, held))
+        Ok((blob, [of_client, held]))
     }
 }
 
 impl Way {
     /// Sends a message over the connection that the request came by. Over relays nothing is sent so.
-    pub(super) async fn send(&self, message: DirectMessage, held: Option<OwnedSemaphorePermit>) {
+    pub(super) async fn send(&self, message: DirectMessage, held: Held) {
         let Self::Direct { outbox, .. } = self else { return };
         if outbox.send(message, held).await.is_err() {
             debug!("a client left before its answer");

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Semaphore;
 
 use crate::types::ClientId;
-use crate::types::limits::{CLIENT_JOB_COUNT_MAX, JOB_COUNT_MAX, JOBS_LEN_MAX};
+use crate::types::limits::{CLIENT_JOB_COUNT_MAX, DIRECT_CLIENT_SEND_LEN_MAX, JOB_COUNT_MAX, JOBS_LEN_MAX};
 
 /// Counts the requests under way.
 #[derive(Default)]
@@ -23,6 +23,7 @@ struct State {
 struct Client {
     count: usize,
     sends: Arc<Semaphore>,
+    direct_room: Arc<Semaphore>,
 }
 
 /// Answers with chunks that one client is sent at the same time: its others wait for them, not other clients.
@@ -35,6 +36,8 @@ pub(super) struct Pass {
     len: usize,
     /// Whose turn it is to send chunks, among the requests of one client.
     pub(super) sends: Arc<Semaphore>,
+    /// Bounds the bytes that are held to be sent to one client over its connections, in KiB.
+    pub(super) direct_room: Arc<Semaphore>,
 }
 
 impl Gate {
@@ -49,10 +52,14 @@ impl Gate {
         }
         state.count += 1;
         state.len += len;
-        let sends = || Arc::new(Semaphore::new(CLIENT_SEND_COUNT));
-        let entry = state.clients.entry(client).or_insert_with(|| Client { count: 0, sends: sends() });
+        let entry = state.clients.entry(client).or_insert_with(|| Client {
+            count: 0,
+            sends: Arc::new(Semaphore::new(CLIENT_SEND_COUNT)),
+            direct_room: Arc::new(Semaphore::new(DIRECT_CLIENT_SEND_LEN_MAX / 1024)),
+        });
         entry.count += 1;
-        Some(Pass { gate: self.clone(), client, len, sends: entry.sends.clone() })
+        let (sends, direct_room) = (entry.sends.clone(), entry.direct_room.clone());
+        Some(Pass { gate: self.clone(), client, len, sends, direct_room })
     }
 
     /// Requests under way, and the clients that they are of.

@@ -19,8 +19,8 @@ use crate::store::{BlobStore, RealDisk, StoreOptions, StoreStats};
 use crate::transport::direct::DirectListener;
 use crate::transport::{Carrier, Subscription};
 use crate::types::limits::{
-    BLOB_LEN_MAX, CLIENT_UPLOAD_COUNT_MAX, CLIENT_UPLOADS_LEN_MAX, READ_LEN_MAX, REPLY_QUEUE_COUNT_MAX,
-    UPLOAD_AGE_MAX, UPLOAD_COUNT_MAX, UPLOAD_REST_MAX, UPLOADS_LEN_MAX,
+    BLOB_LEN_MAX, CLIENT_UPLOAD_COUNT_MAX, CLIENT_UPLOADS_LEN_MAX, DIRECT_SEND_LEN_MAX, READ_LEN_MAX,
+    REPLY_QUEUE_COUNT_MAX, UPLOAD_AGE_MAX, UPLOAD_COUNT_MAX, UPLOAD_REST_MAX, UPLOADS_LEN_MAX,
 };
 use crate::types::{ProviderId, Timestamp};
 use crate::wire::{Draft, REQUEST_KIND, UPLOAD_KIND, tags};
@@ -128,6 +128,7 @@ impl Provider {
             held: Arc::new(Semaphore::new(
                 usize::try_from(READ_LEN_MAX / 1024).unwrap_or(Semaphore::MAX_PERMITS),
             )),
+            held_directly: Arc::new(Semaphore::new(DIRECT_SEND_LEN_MAX / 1024)),
             turns: Arc::new(Semaphore::new(TURN_COUNT)),
             replies,
             uploads: Mutex::new(Reassembly::new(UPLOADS)),

@@ -9,15 +9,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use nostr::Event;
-use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::Instant;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, timeout};
 
 use crate::provider::caller::{Caller, Outcome, Refusal, Way};
 use crate::provider::gate::Pass;
 use crate::provider::server::Server;
 use crate::session::chunking;
 use crate::store::{Claim, Entry, StoreError};
-use crate::types::limits::{CHUNK_LEN, READ_LEN_MAX, SEND_LEN_MAX};
+use crate::types::limits::{BLOB_LEN_MAX, CHUNK_LEN, HOLD_WAIT_MAX, SEND_LEN_MAX};
 use crate::types::{BlobHash, ChunkIndex, Timestamp};
 use crate::wire::{Answer, BlobInfo, Chunk, ChunkSet, Direction, ErrorCode, Hashes, ItemsOf, Promise};
 
@@ -55,7 +55,11 @@ impl Server {
                     }
                 }
                 for hash in hashes {
-                    let sent = self.retrieve_one(*hash, None, caller).await;
+                    let sent = match self.retrieve_one(*hash, None, caller).await {
+                        // Not to be taken for a blob that is missing.
+                        Err(refusal) if refusal.code == ErrorCode::Busy => return Err(refusal),
+                        sent => sent,
+                    };
                     items.push(sent.ok().map(|info| Promise { size: info.size, expires: info.expires }));
                 }
                 Ok(Answer::Items { of: ItemsOf::Retrieve, items })
@@ -193,11 +197,20 @@ impl Server {
         chunks.into_iter().map(sign).collect()
     }
 
-    /// Waits for room in memory for `len` bytes of a blob.
+    /// Waits for room in memory for `len` bytes of a blob; whoever waits too long is told to come later.
     pub(super) async fn hold(&self, len: u64) -> Result<OwnedSemaphorePermit, Refusal> {
-        let kib = u32::try_from(len.min(READ_LEN_MAX).div_ceil(1024)).unwrap_or(u32::MAX);
-        self.held.clone().acquire_many_owned(kib).await.map_err(|_| Refusal::internal())
+        hold(&self.held, len).await
     }
+}
+
+/// Waits for a part of `room`, which is counted in KiB, but not for long.
+pub(super) async fn hold(room: &Arc<Semaphore>, len: u64) -> Result<OwnedSemaphorePermit, Refusal> {
+    let waiting = timeout(HOLD_WAIT_MAX, room.clone().acquire_many_owned(kib(len))).await;
+    waiting.map_err(|_elapsed| Refusal::busy())?.map_err(|_| Refusal::internal())
+}
+
+pub(super) fn kib(len: u64) -> u32 {
+    u32::try_from(len.min(BLOB_LEN_MAX).div_ceil(1024)).unwrap_or(u32::MAX)
 }
 
 /// The stretches of neighbouring chunks, at most a group long.

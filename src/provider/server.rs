@@ -46,6 +46,8 @@ pub(super) struct Server {
     pub(super) threads: Arc<Semaphore>,
     /// Bounds the bytes of blobs that are held to be sent, in KiB; serves in the order of arrival.
     pub(super) held: Arc<Semaphore>,
+    /// The same for what is sent over connections.
+    pub(super) held_directly: Arc<Semaphore>,
     /// Bounds how many requests are sent chunks at once; serves in the order of arrival.
     pub(super) turns: Arc<Semaphore>,
     /// Replies of the loop, which waits for no relay.

@@ -220,6 +220,8 @@ pub const CLIENT_JOB_COUNT_MAX: usize = 128;
 pub const JOBS_LEN_MAX: usize = 48 * 1024 * 1024;
 /// Bytes of blobs that a provider holds in memory to send them.
 pub const READ_LEN_MAX: u64 = 32 * 1024 * 1024;
+/// How long a request waits for room among them before it is told to come later.
+pub const HOLD_WAIT_MAX: Duration = Duration::from_secs(5);
 /// Bytes of blobs that one request makes a provider send.
 pub const SEND_LEN_MAX: u64 = 64 * 1024 * 1024;
 /// Errors and small answers that wait for a slow relay; more are not sent, and their requests come again.
@@ -239,6 +241,11 @@ pub const DIRECT_CONNECTION_COUNT_MAX: usize = 50;
 pub const DIRECT_KEY_CONNECTION_COUNT_MAX: usize = 4;
 /// Bytes of messages that a provider's endpoints take in at once; whoever sends more waits.
 pub const DIRECT_INTAKE_LEN_MAX: usize = 32 * 1024 * 1024;
+/// Bytes of blobs that a provider holds in memory until they are written to connections of the direct path. Relays have
+/// room of their own, so that whoever reads slowly here is not waited for there.
+pub const DIRECT_SEND_LEN_MAX: usize = 32 * 1024 * 1024;
+/// Bytes of these for one client.
+pub const DIRECT_CLIENT_SEND_LEN_MAX: usize = DIRECT_SEND_LEN_MAX / 2;
 /// Messages that wait to be written to one connection of the direct path; whoever sends more waits.
 pub const DIRECT_QUEUE_COUNT_MAX: usize = 16;
 /// How long a handshake of the direct path may take.

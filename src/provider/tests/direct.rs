@@ -2,12 +2,13 @@
 
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::task::JoinHandle;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::*;
 use crate::transport::direct::DirectConnection;
 use crate::transport::direct::tests::connected_as;
 use crate::types::ClientId;
+use crate::types::limits::{DIRECT_STALL_MAX, HOLD_WAIT_MAX};
 use crate::wire::{DirectId, DirectMessage};
 
 const MOMENT: Duration = Duration::from_millis(100);
@@ -119,4 +120,53 @@ async fn provider_that_stops_answers_first_what_was_begun() {
     assert_eq!(DirectMessage::read_answer(&content).unwrap(), Answer::Deleted(hash));
     visit.serving.await.unwrap();
     assert!(visit.connection.inbox.next(LONG).await.is_err(), "and then the connection ends");
+}
+
+#[tokio::test(start_paused = true)]
+async fn blob_counts_as_under_way_until_its_last_byte_has_left() {
+    let scene = Scene::new().await;
+    let mut client = scene.client().await;
+    let bytes = blob(3_000_000, 1);
+    let hash = BlobHash::of(&bytes);
+    client.store(&bytes).await.outcome.unwrap();
+    let room = scene.provider().server.held_directly.clone();
+    let all = room.available_permits();
+
+    let mut visit = scene.visit(&client.keys).await;
+    visit.send(DirectMessage::Request { id: DirectId(1), hash }).await;
+    sleep(MOMENT).await;
+    assert_eq!((scene.provider().gauges().job_count, all - room.available_permits()), (1, 2_930));
+    assert!(matches!(visit.next().await, DirectMessage::Response { data, .. } if data == bytes));
+    sleep(MOMENT).await;
+    assert_eq!((scene.provider().gauges().job_count, all - room.available_permits()), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn clients_that_take_nothing_hold_up_others_for_seconds_and_those_on_relays_not_at_all() {
+    let scene = Scene::new().await;
+    let mut client = scene.client().await;
+    let bytes = blob(10 << 20, 1);
+    let hash = BlobHash::of(&bytes);
+    client.store(&bytes).await.outcome.unwrap();
+    let mut greedy = Vec::new();
+    for _ in 0..3 {
+        let visit = scene.visit(&Keys::generate()).await;
+        for id in 0..20 {
+            visit.send(DirectMessage::Request { id: DirectId(id), hash }).await;
+        }
+        greedy.push(visit);
+    }
+    sleep(MOMENT).await;
+    let begun = Instant::now();
+    let mut honest = scene.visit(&Keys::generate()).await;
+    honest.send(DirectMessage::Request { id: DirectId(1), hash }).await;
+    assert_eq!(client.ask(retrieve(hash)).await.bytes(), bytes);
+    assert!(begun.elapsed() < HOLD_WAIT_MAX, "relays have room of their own");
+    let answer = honest.next().await;
+    assert!(matches!(answer, DirectMessage::Error { code: ErrorCode::Busy, .. }), "{answer:?}");
+    assert!(begun.elapsed() <= HOLD_WAIT_MAX + MOMENT);
+    // Whoever takes nothing is cut off, and then there is room.
+    sleep(2 * DIRECT_STALL_MAX).await;
+    honest.send(DirectMessage::Request { id: DirectId(2), hash }).await;
+    assert!(matches!(honest.next().await, DirectMessage::Response { data, .. } if data == bytes));
 }

@@ -56,10 +56,13 @@ pub struct Received {
     pub held: Option<OwnedSemaphorePermit>,
 }
 
-/// A message on its way out, and the room in memory that it takes until then.
+/// What is let go when a message has been written, or cannot be any more: its room in memory, its place among others.
+pub type Held = Option<Box<dyn Send>>;
+
+/// A message on its way out.
 struct Parcel {
     message: Encoded,
-    _held: Option<OwnedSemaphorePermit>,
+    held: Held,
 }
 
 type Records = Pin<Box<dyn Stream<Item = Result<Message, SocketError>> + Send>>;
@@ -93,12 +96,8 @@ impl Outbox {
     ///
     /// # Errors
     /// The connection has ended. Success says nothing about delivery.
-    pub async fn send(
-        &self,
-        message: DirectMessage,
-        held: Option<OwnedSemaphorePermit>,
-    ) -> Result<(), DirectError> {
-        let parcel = Parcel { message: message.encode(), _held: held };
+    pub async fn send(&self, message: DirectMessage, held: Held) -> Result<(), DirectError> {
+        let parcel = Parcel { message: message.encode(), held };
         self.queue.send(parcel).await.map_err(|_| DirectError::Broken)
     }
 
@@ -187,12 +186,13 @@ async fn write<S>(
 ) where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    while let Some(parcel) = waiting.recv().await {
+    while let Some(Parcel { message, held }) = waiting.recv().await {
         // Whoever reads slowly must not hold for long the room that the message takes.
-        let age_max = age_max(parcel.message.len());
-        if !matches!(timeout(age_max, write_one(&mut sink, &mut sealer, parcel.message)).await, Ok(true)) {
+        let age_max = age_max(message.len());
+        if !matches!(timeout(age_max, write_one(&mut sink, &mut sealer, message)).await, Ok(true)) {
             return;
         }
+        drop(held);
         // Once for all that wait, so that small messages share a packet.
         if waiting.is_empty() && !is_taken(sink.flush()).await {
             return;

@@ -25,7 +25,7 @@ mod record;
 #[cfg(test)]
 pub(crate) mod tests;
 
-pub use connection::{DirectConnection, Inbox, Outbox, Received};
+pub use connection::{DirectConnection, Held, Inbox, Outbox, Received};
 pub use dial::dial;
 pub use error::DirectError;
 pub use listen::{DirectListener, Guest};

@@ -16,10 +16,11 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::Role;
 
 use super::connection::socket_config;
+use super::noise::Channel;
 use super::record::{Cutting, Joining};
 use super::{DirectConnection, DirectError, DirectListener, Guest, Opening, Welcome, dial, listen};
 use crate::env::{Env, ManualClock};
-use crate::types::limits::{DIRECT_HANDSHAKE_MAX, DIRECT_INTAKE_LEN_MAX, DIRECT_STALL_MAX};
+use crate::types::limits::{DIRECT_HANDSHAKE_MAX, DIRECT_INTAKE_LEN_MAX, DIRECT_RATE_MIN, DIRECT_STALL_MAX};
 use crate::types::{BlobHash, ClientId, ProviderId, Timestamp};
 use crate::wire::direct::{Encoded, Hello};
 use crate::wire::{DirectId, DirectMessage};
@@ -206,19 +207,50 @@ async fn side_that_takes_nothing_is_given_up() {
     drop(guest);
 }
 
+/// A client that does everything by hand after its handshake as keys 1 with keys 2.
+async fn by_hand(mut near: Socket) -> (Socket, Channel) {
+    let (opening, hello) = Opening::begin(&env(1)).unwrap();
+    listen::send(&mut near, hello.encode()).await.unwrap();
+    let ack = listen::receive(&mut near).await.unwrap();
+    let ack = crate::wire::direct::Ack::decode(&ack).unwrap();
+    let (channel, introduction) = opening.finish(&ack, &provider_of(&keys(2)), &keys(1)).unwrap();
+    listen::send(&mut near, introduction.encode()).await.unwrap();
+    (near, channel)
+}
+
+#[tokio::test(start_paused = true)]
+async fn side_that_takes_a_message_too_slowly_is_given_up_and_frees_what_it_held() {
+    let (near, far) = sockets().await;
+    let (theirs, env, room) = (keys(2), env(1), Arc::new(Semaphore::new(1)));
+    let ((mut near, _channel), met) =
+        tokio::join!(by_hand(near), listen::meet(far, &theirs, &env, room.clone()));
+    let DirectConnection { outbox, inbox: _inbox } = met.unwrap().connection;
+    let permit = room.clone().try_acquire_owned().unwrap();
+    let begun = tokio::time::Instant::now();
+    outbox.send(response(1, 2_000_000), Some(Box::new(permit))).await.unwrap();
+    // No single record takes too long, but all of them together do.
+    let reading = async {
+        while near.next().await.is_some_and(|read| read.is_ok()) {
+            tokio::time::sleep(DIRECT_STALL_MAX / 2).await;
+        }
+        std::future::pending().await
+    };
+    let freed = async {
+        room.acquire().await.unwrap().forget();
+        begun.elapsed()
+    };
+    let freed = tokio::select! { () = reading => unreachable!("it never ends"), freed = freed => freed };
+    let age_max = DIRECT_STALL_MAX + Duration::from_secs(2_000_000 / DIRECT_RATE_MIN as u64);
+    assert!(freed >= age_max && freed <= age_max + DIRECT_STALL_MAX, "{freed:?}");
+    assert!(outbox.is_closed());
+}
+
 #[tokio::test(start_paused = true)]
 async fn message_that_stops_in_the_middle_ends_the_connection_and_frees_its_room() {
     let (near, far) = sockets().await;
-    let (mine, theirs, env, room) = (keys(1), keys(2), env(1), room());
-    let provider = provider_of(&theirs);
+    let (theirs, env, room) = (keys(2), env(1), room());
     let client = async {
-        let mut near = near;
-        let (opening, hello) = Opening::begin(&env).unwrap();
-        listen::send(&mut near, hello.encode()).await.unwrap();
-        let ack = listen::receive(&mut near).await.unwrap();
-        let ack = crate::wire::direct::Ack::decode(&ack).unwrap();
-        let ((mut sealer, _), introduction) = opening.finish(&ack, &provider, &mine).unwrap();
-        listen::send(&mut near, introduction.encode()).await.unwrap();
+        let (mut near, (mut sealer, _)) = by_hand(near).await;
         let mut cutting = Cutting::begin(response(1, 1_000_000).encode()).unwrap();
         let first = cutting.next(&mut sealer).unwrap().unwrap();
         near.send(Message::Binary(first)).await.unwrap();
