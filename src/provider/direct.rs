@@ -14,7 +14,7 @@ use crate::provider::gate::Pass;
 use crate::provider::handle::report;
 use crate::provider::send::{hold, kib};
 use crate::provider::server::Server;
-use crate::transport::direct::{DirectConnection, DirectError, Guest, Held, Outbox, Received};
+use crate::transport::direct::{DirectConnection, DirectError, Guest, Held, Outbox, Received, Room, Unfit};
 use crate::types::limits::DIRECT_IDLE_MAX;
 use crate::types::{BlobHash, ClientId, Timestamp};
 use crate::wire::{DirectId, DirectMessage, ErrorCode, RequestNumber};
@@ -68,7 +68,17 @@ impl Server {
         outbox: &Outbox,
         jobs: &mut JoinSet<()>,
     ) -> bool {
-        let Received { message, held } = received;
+        let (message, held) = match received {
+            Received::Message { message, held } => (message, held),
+            Received::PassedOver { id, why } => {
+                let refusal = match why {
+                    Unfit::TooLarge { len } => self.too_large(len),
+                    Unfit::NoRoom => Refusal::busy(),
+                };
+                self.answer(&self.guest_caller(client, self.env.now(), id, outbox), Err(refusal)).await;
+                return true;
+            }
+        };
         let (id, at, len) = match &message {
             DirectMessage::Request { id, .. } | DirectMessage::Want { id, .. } => (*id, self.env.now(), 0),
             DirectMessage::Ask { id, at, content } => (*id, *at, content.len()),
@@ -94,7 +104,7 @@ impl Server {
     async fn work_directly(
         self: &Arc<Self>,
         message: DirectMessage,
-        held: Option<OwnedSemaphorePermit>,
+        held: Room,
         mut caller: Caller,
         pass: Pass,
     ) {

@@ -110,8 +110,8 @@ impl Provider {
     ) -> Result<Self, ProviderError> {
         let options = ProviderOptions { max_file_size: options.max_file_size.min(BLOB_LEN_MAX), ..options };
         let id = ProviderId::new(keys.public_key().to_bytes());
-        let listener =
-            DirectListener::bind(&options.direct.listen, options.direct.connection_count_max).await?;
+        let (direct, len_max) = (&options.direct, options.max_file_size);
+        let listener = DirectListener::bind(&direct.listen, direct.connection_count_max, len_max).await?;
         let endpoints = endpoints(&options.direct, &listener)?;
         let subscription = carrier.subscribe(filters(id, keys.public_key(), env.now())).await?;
         let (replies, waiting) = mpsc::channel(REPLY_QUEUE_COUNT_MAX);

@@ -240,11 +240,12 @@ impl Server {
     }
 
     fn check_size(&self, size: u64) -> Result<(), Refusal> {
+        if size <= self.options.max_file_size { Ok(()) } else { Err(self.too_large(size)) }
+    }
+
+    pub(super) fn too_large(&self, size: u64) -> Refusal {
         let max = self.options.max_file_size;
-        if size <= max {
-            return Ok(());
-        }
-        Err(Refusal::new(ErrorCode::FileTooLarge, format!("blob of {size} bytes, at most {max} are taken")))
+        Refusal::new(ErrorCode::FileTooLarge, format!("blob of {size} bytes, at most {max} are taken"))
     }
 
     /// The promise that is given: the time that was asked for, up to the announced one.

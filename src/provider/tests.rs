@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use nostr::{Event, Filter, Keys, Kind};
+use tokio::sync::Semaphore;
 
 use super::*;
 use crate::env::{Env, ManualClock};
@@ -37,6 +38,8 @@ struct Scene {
     options: ProviderOptions,
     keys: Keys,
     provider: Option<Provider>,
+    /// Room for what comes over connections.
+    intake: Arc<Semaphore>,
 }
 
 impl Scene {
@@ -48,7 +51,16 @@ impl Scene {
         let clock = Arc::new(ManualClock::new(START));
         let env = Env::seeded(1, clock.clone());
         let (hub, disk) = (Hub::new("hub", 1), Arc::new(SimDisk::new()));
-        let mut scene = Self { hub, disk, clock, env, options, keys: Keys::generate(), provider: None };
+        let mut scene = Self {
+            hub,
+            disk,
+            clock,
+            env,
+            options,
+            keys: Keys::generate(),
+            provider: None,
+            intake: Arc::new(Semaphore::new(32 * 1024)),
+        };
         scene.start().await;
         scene
     }

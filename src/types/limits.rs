@@ -239,8 +239,12 @@ pub const DIRECT_TEXT_LEN_MAX: usize = 128 * 1024;
 pub const DIRECT_CONNECTION_COUNT_MAX: usize = 50;
 /// Connections of one key to a provider's endpoints.
 pub const DIRECT_KEY_CONNECTION_COUNT_MAX: usize = 4;
-/// Bytes of messages that a provider's endpoints take in at once; whoever sends more waits.
+/// Bytes of messages that a provider's endpoints take in at once.
 pub const DIRECT_INTAKE_LEN_MAX: usize = 32 * 1024 * 1024;
+/// Bytes of these from one address.
+pub const DIRECT_ADDRESS_INTAKE_LEN_MAX: usize = DIRECT_INTAKE_LEN_MAX / 2;
+/// How long a blob waits for room among them before its sender is told to come later.
+pub const DIRECT_ROOM_WAIT_MAX: Duration = Duration::from_secs(5);
 /// Bytes of blobs that a provider holds in memory until they are written to connections of the direct path. Relays have
 /// room of their own, so that whoever reads slowly here is not waited for there.
 pub const DIRECT_SEND_LEN_MAX: usize = 32 * 1024 * 1024;

@@ -5,11 +5,11 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
 use super::*;
-use crate::transport::direct::DirectConnection;
 use crate::transport::direct::tests::connected_as;
+use crate::transport::direct::{DirectConnection, Intake, Received, StoresUpTo};
 use crate::types::ClientId;
-use crate::types::limits::{DIRECT_STALL_MAX, HOLD_WAIT_MAX};
-use crate::wire::{DirectId, DirectMessage};
+use crate::types::limits::{DIRECT_ROOM_WAIT_MAX, DIRECT_STALL_MAX, HOLD_WAIT_MAX};
+use crate::wire::{DirectId, DirectMessage, DirectStore};
 
 const MOMENT: Duration = Duration::from_millis(100);
 const LONG: Duration = Duration::from_secs(60);
@@ -23,7 +23,9 @@ struct Visit {
 
 impl Scene {
     async fn visit(&self, keys: &Keys) -> Visit {
-        let (connection, guest) = connected_as(keys, &self.keys, &self.env).await;
+        let (judge, rooms) = (Arc::new(StoresUpTo(self.options.max_file_size)), vec![self.intake.clone()]);
+        let intake = Intake { judge, rooms, wait: DIRECT_ROOM_WAIT_MAX };
+        let (connection, guest) = connected_as(keys, &self.keys, &self.env, intake).await;
         let (close, closing) = watch::channel(false);
         let serving = tokio::spawn(self.provider().server.clone().serve_guest(guest, closing));
         Visit { connection, serving, close }
@@ -43,7 +45,10 @@ impl Visit {
     }
 
     async fn next(&mut self) -> DirectMessage {
-        self.connection.inbox.next(LONG).await.unwrap().message
+        match self.connection.inbox.next(LONG).await.unwrap() {
+            Received::Message { message, .. } => message,
+            Received::PassedOver { why, .. } => panic!("passed over: {why:?}"),
+        }
     }
 }
 
@@ -169,4 +174,35 @@ async fn clients_that_take_nothing_hold_up_others_for_seconds_and_those_on_relay
     sleep(2 * DIRECT_STALL_MAX).await;
     honest.send(DirectMessage::Request { id: DirectId(2), hash }).await;
     assert!(matches!(honest.next().await, DirectMessage::Response { data, .. } if data == bytes));
+}
+
+fn store_of(id: u32, data: Vec<u8>) -> DirectMessage {
+    let (id, hash, data) = (DirectId(id), BlobHash::of(&data), Bytes::from(data));
+    DirectMessage::Store(DirectStore { id, at: START, retention: None, encrypt: false, hash, data })
+}
+
+fn refused(message: &DirectMessage, id: u32) -> ErrorCode {
+    match message {
+        DirectMessage::Error { id: DirectId(found), code, .. } if *found == id => code.clone(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn stores_that_are_too_large_or_find_no_room_are_refused_and_the_connection_goes_on() {
+    let mut scene =
+        Scene::with(ProviderOptions { max_file_size: 200_000, ..ProviderOptions::default() }).await;
+    scene.intake = Arc::new(Semaphore::new(200));
+    let mut visit = scene.visit(&Keys::generate()).await;
+    visit.send(store_of(1, blob(200_001, 1))).await;
+    assert_eq!(refused(&visit.next().await, 1), ErrorCode::FileTooLarge);
+    visit.send(store_of(2, blob(200_000, 1))).await;
+    assert!(matches!(visit.next().await, DirectMessage::Answer { .. }));
+    let taken = scene.intake.clone().acquire_many_owned(100).await.unwrap();
+    visit.send(store_of(3, blob(150_000, 1))).await;
+    assert_eq!(refused(&visit.next().await, 3), ErrorCode::Busy);
+    drop(taken);
+    visit.send(store_of(4, blob(150_000, 1))).await;
+    assert!(matches!(visit.next().await, DirectMessage::Answer { .. }));
+    assert_eq!(scene.intake.available_permits(), 200);
 }

@@ -1,28 +1,29 @@
 //! The two ends of a connection: a bounded queue of what goes out, and one message after the other of what comes in.
 
 use std::pin::Pin;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::stream::SplitSink;
 use futures_util::{SinkExt, Stream, StreamExt};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Error as SocketError, Message};
 
 use crate::transport::direct::DirectError;
+use crate::transport::direct::intake::{Intake, Room, Unfit, Verdict};
 use crate::transport::direct::noise::Channel;
-use crate::transport::direct::record::{Cutting, Joining, Opener, RECORD_LEN_MAX, Sealer};
-use crate::types::limits::{
-    DIRECT_IDLE_MAX, DIRECT_MESSAGE_LEN_MAX, DIRECT_QUEUE_COUNT_MAX, DIRECT_RATE_MIN, DIRECT_STALL_MAX,
-};
-use crate::wire::DirectMessage;
-use crate::wire::direct::Encoded;
+use crate::transport::direct::record::{Cutting, Joining, Opener, RECORD_LEN_MAX, Sealer, TAG_LEN};
+use crate::types::limits::{DIRECT_QUEUE_COUNT_MAX, DIRECT_RATE_MIN, DIRECT_STALL_MAX, DIRECT_TEXT_LEN_MAX};
+use crate::wire::direct::{Beginning, Encoded};
+use crate::wire::{DirectId, DirectMessage};
+
+/// Bytes before the text of a message: type, id, time.
+const HEAD_LEN_MAX: usize = 1 + 4 + 8;
 
 /// A connection whose two sides know each other.
 pub struct DirectConnection {
@@ -42,18 +43,37 @@ pub struct Outbox {
 pub struct Inbox {
     records: Records,
     opener: Opener,
-    /// Room for messages, where others share it.
-    room: Option<Arc<Semaphore>>,
+    /// Decides over messages with blobs; without one all are taken.
+    intake: Option<Intake>,
+    /// The rest of a message that is not taken in.
+    passed_over: Option<PassedOver>,
     /// Writes what goes out.
     writer: JoinSet<()>,
 }
 
-/// A message that has come in.
-pub struct Received {
-    /// The message.
-    pub message: DirectMessage,
-    /// The room that its bytes take, until this is dropped.
-    pub held: Option<OwnedSemaphorePermit>,
+/// What has come in.
+pub enum Received {
+    /// A message.
+    Message {
+        /// The message.
+        message: DirectMessage,
+        /// The room that its bytes take, until this is dropped.
+        held: Room,
+    },
+    /// The beginning of a message that is not taken in. Its other bytes are read and forgotten.
+    PassedOver {
+        /// The question, or the one that it answers.
+        id: DirectId,
+        /// Why it is not taken in.
+        why: Unfit,
+    },
+}
+
+/// The rest of a message that is not taken in.
+struct PassedOver {
+    /// Bytes that are still to come.
+    len: usize,
+    until: Instant,
 }
 
 /// What is let go when a message has been written, or cannot be any more: its room in memory, its place among others.
@@ -76,8 +96,8 @@ pub(super) fn socket_config() -> WebSocketConfig {
 }
 
 impl DirectConnection {
-    /// Begins after the handshake; what comes in takes its room from `room`, where there is one.
-    pub(super) fn new<S>(socket: WebSocketStream<S>, channel: Channel, room: Option<Arc<Semaphore>>) -> Self
+    /// Begins after the handshake; `intake` decides over messages with blobs.
+    pub(super) fn new<S>(socket: WebSocketStream<S>, channel: Channel, intake: Option<Intake>) -> Self
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -86,7 +106,7 @@ impl DirectConnection {
         let (queue, waiting) = mpsc::channel(DIRECT_QUEUE_COUNT_MAX);
         let mut writer = JoinSet::new();
         writer.spawn(write(sink, sealer, waiting));
-        let inbox = Inbox { records: Box::pin(stream), opener, room, writer };
+        let inbox = Inbox { records: Box::pin(stream), opener, intake, passed_over: None, writer };
         Self { outbox: Outbox { queue }, inbox }
     }
 }
@@ -113,6 +133,7 @@ impl Inbox {
     /// # Errors
     /// [`DirectError::Silent`] if none came: it may be asked again. Everything else ends the connection.
     pub async fn next(&mut self, idle: Duration) -> Result<Received, DirectError> {
+        self.pass_over().await?;
         let first = match timeout(idle, self.record()).await {
             Ok(record) => record?,
             Err(_elapsed) => return Err(DirectError::Silent),
@@ -122,12 +143,53 @@ impl Inbox {
         drop(first);
         let joining = Joining::begin(plain)?;
         if joining.is_complete() {
-            return Ok(Received { message: DirectMessage::decode(joining.into_bytes())?, held: None });
+            let message = DirectMessage::decode(joining.into_bytes())?;
+            return Ok(Received::Message { message, held: Room::new() });
         }
-        let held = hold(self.room.as_ref(), joining.len()).await?;
+        let held = match self.admit(&joining).await? {
+            Ok(held) => held,
+            Err(passed_over) => return Ok(passed_over),
+        };
         let bytes = timeout(age_max(joining.len()), self.join(joining)).await;
         let bytes = bytes.map_err(|_elapsed| DirectError::Broken)??;
-        Ok(Received { message: DirectMessage::decode(bytes)?, held })
+        Ok(Received::Message { message: DirectMessage::decode(bytes)?, held })
+    }
+
+    /// Room for a message of several records, of which the first is here; else what becomes of it.
+    async fn admit(&mut self, joining: &Joining) -> Result<Result<Room, Received>, DirectError> {
+        let wrong = |why: &str| DirectError::Message { why: why.to_owned() };
+        let Some(beginning) = Beginning::read(joining.so_far(), joining.len()) else {
+            // One at a time on each connection, so it needs no room of its own.
+            let is_short = joining.len() <= DIRECT_TEXT_LEN_MAX + HEAD_LEN_MAX;
+            return if is_short { Ok(Ok(Room::new())) } else { Err(wrong("its text is too long")) };
+        };
+        let Some(intake) = &self.intake else { return Ok(Ok(Room::new())) };
+        match intake.admit(&beginning).await {
+            Ok(held) => Ok(Ok(held)),
+            Err(Verdict::PassOver(why)) => {
+                let len = joining.len() - joining.so_far().len();
+                self.passed_over = Some(PassedOver { len, until: Instant::now() + age_max(len) });
+                Ok(Err(Received::PassedOver { id: beginning.id(), why }))
+            }
+            Err(_) => Err(wrong("nobody asked for it")),
+        }
+    }
+
+    /// Reads and forgets the rest of a message that was not taken in.
+    async fn pass_over(&mut self) -> Result<(), DirectError> {
+        let Some(PassedOver { mut len, until }) = self.passed_over.take() else { return Ok(()) };
+        let mut plain = Vec::new();
+        while len > 0 {
+            let at_latest = until.min(Instant::now() + DIRECT_STALL_MAX);
+            let record = timeout_at(at_latest, self.record()).await.map_err(|_| DirectError::Broken)??;
+            plain.clear();
+            self.opener.open_onto(&record, &mut plain)?;
+            if plain.len() != len.min(RECORD_LEN_MAX - TAG_LEN) {
+                return Err(DirectError::Message { why: "a record of another length".to_owned() });
+            }
+            len -= plain.len();
+        }
+        Ok(())
     }
 
     /// Waits until what was queued is written, once nobody is left to queue anything.
@@ -160,17 +222,6 @@ impl Inbox {
             }
         }
     }
-}
-
-/// Waits for room. Meanwhile nothing more is read from this connection, so that its other side waits too.
-async fn hold(
-    room: Option<&Arc<Semaphore>>,
-    len: usize,
-) -> Result<Option<OwnedSemaphorePermit>, DirectError> {
-    let Some(room) = room else { return Ok(None) };
-    let kib = u32::try_from(len.min(DIRECT_MESSAGE_LEN_MAX).div_ceil(1024)).unwrap_or(u32::MAX);
-    let waiting = timeout(DIRECT_IDLE_MAX, room.clone().acquire_many_owned(kib)).await;
-    waiting.ok().and_then(Result::ok).map(Some).ok_or(DirectError::Broken)
 }
 
 /// How long a message of `len` bytes may take: room that is set aside for it must not be held for nothing.

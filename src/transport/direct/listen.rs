@@ -19,16 +19,30 @@ use crate::env::Env;
 use crate::transport::direct::connection::socket_config;
 use crate::transport::direct::guests::{Guests, Place};
 use crate::transport::direct::noise::Welcome;
-use crate::transport::direct::{DirectConnection, DirectError};
+use crate::transport::direct::{DirectConnection, DirectError, Intake, Judge, Unfit, Verdict};
 use crate::types::ClientId;
-use crate::types::limits::{DIRECT_HANDSHAKE_MAX, DIRECT_INTAKE_LEN_MAX};
-use crate::wire::direct::{Hello, Introduction};
+use crate::types::limits::{DIRECT_HANDSHAKE_MAX, DIRECT_INTAKE_LEN_MAX, DIRECT_ROOM_WAIT_MAX};
+use crate::wire::direct::{Beginning, Hello, Introduction};
 
 /// Endpoints that listen. They serve while [`run`](Self::run) runs.
 pub struct DirectListener {
     sockets: Vec<TcpListener>,
     guests: Arc<Guests>,
     room: Arc<Semaphore>,
+    blob_len_max: u64,
+}
+
+/// What a provider takes of stores: blobs up to a length, and from clients nothing else that is large.
+pub struct StoresUpTo(pub u64);
+
+impl Judge for StoresUpTo {
+    fn judge(&self, beginning: &Beginning) -> Verdict {
+        match *beginning {
+            Beginning::Store { len, .. } if len <= self.0 => Verdict::TakeIn,
+            Beginning::Store { len, .. } => Verdict::PassOver(Unfit::TooLarge { len }),
+            Beginning::Response { .. } => Verdict::End,
+        }
+    }
 }
 
 /// A client that has shown who it is, and its connection.
@@ -40,11 +54,16 @@ pub struct Guest {
 }
 
 impl DirectListener {
-    /// Listens on these addresses, for at most `connection_count_max` clients together.
+    /// Listens on these addresses, for at most `connection_count_max` clients together, and for blobs of at most
+    /// `blob_len_max` bytes.
     ///
     /// # Errors
     /// [`DirectError::Listen`] if one of them is taken or not ours.
-    pub async fn bind(addresses: &[SocketAddr], connection_count_max: usize) -> Result<Self, DirectError> {
+    pub async fn bind(
+        addresses: &[SocketAddr],
+        connection_count_max: usize,
+        blob_len_max: u64,
+    ) -> Result<Self, DirectError> {
         let mut sockets = Vec::with_capacity(addresses.len());
         for listen in addresses {
             let failed =
@@ -52,7 +71,7 @@ impl DirectListener {
             sockets.push(TcpListener::bind(listen).await.map_err(failed)?);
         }
         let room = Arc::new(Semaphore::new(DIRECT_INTAKE_LEN_MAX / 1024));
-        Ok(Self { sockets, guests: Guests::new(connection_count_max), room })
+        Ok(Self { sockets, guests: Guests::new(connection_count_max), room, blob_len_max })
     }
 
     /// Where clients reach it, as far as the addresses say: those that stand for all of a machine's say nothing.
@@ -75,6 +94,7 @@ impl DirectListener {
     {
         let mut handshakes = JoinSet::new();
         let mut served = JoinSet::new();
+        let judge: Arc<dyn Judge> = Arc::new(StoresUpTo(self.blob_len_max));
         tokio::pin!(closing);
         loop {
             tokio::select! {
@@ -96,8 +116,11 @@ impl DirectListener {
                         tracing::debug!("too many direct connections");
                         continue;
                     };
-                    let (keys, env, room) = (keys.clone(), env.clone(), self.room.clone());
-                    handshakes.spawn(async move { welcome(stream, place, &keys, &env, room).await });
+                    // First from the smaller: whoever waits there holds nothing that others wait for.
+                    let rooms = vec![place.room.clone(), self.room.clone()];
+                    let intake = Intake { judge: judge.clone(), rooms, wait: DIRECT_ROOM_WAIT_MAX };
+                    let (keys, env) = (keys.clone(), env.clone());
+                    handshakes.spawn(async move { welcome(stream, place, &keys, &env, intake).await });
                 }
             }
         }
@@ -127,13 +150,13 @@ async fn welcome(
     mut place: Place,
     keys: &Keys,
     env: &Env,
-    room: Arc<Semaphore>,
+    intake: Intake,
 ) -> Option<(Guest, Place)> {
     let shaking = async {
         // Without it every round of few messages waits 44 ms for a delayed acknowledgement.
         stream.set_nodelay(true).ok()?;
         let socket = accept_async_with_config(stream, Some(socket_config())).await.ok()?;
-        meet(socket, keys, env, room).await.ok()
+        meet(socket, keys, env, intake).await.ok()
     };
     let guest = timeout(DIRECT_HANDSHAKE_MAX, shaking).await.ok()??;
     place.is_of(guest.client).then_some((guest, place))
@@ -144,7 +167,7 @@ pub(super) async fn meet<S>(
     mut socket: WebSocketStream<S>,
     keys: &Keys,
     env: &Env,
-    room: Arc<Semaphore>,
+    intake: Intake,
 ) -> Result<Guest, DirectError>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -154,7 +177,7 @@ where
     send(&mut socket, ack.encode()).await?;
     let introduction = Introduction::decode(&receive(&mut socket).await?)?;
     let (channel, client) = welcome.finish(&introduction)?;
-    Ok(Guest { client, connection: DirectConnection::new(socket, channel, Some(room)) })
+    Ok(Guest { client, connection: DirectConnection::new(socket, channel, Some(intake)) })
 }
 
 /// Sends one message of the handshake.

@@ -12,6 +12,7 @@
 //! | `noise` | the handshake: keys for one connection, bound to both Nostr keys |
 //! | `record` | messages as records under these keys, and back |
 //! | `connection` | the two ends of a connection, with bounded queues and deadlines |
+//! | `intake` | what is taken in of the blobs that come |
 //! | `dial`, `listen` | the client's and the provider's way to one |
 //! | `guests` | how many are connected: in all, from one address, with one key |
 
@@ -19,6 +20,7 @@ mod connection;
 mod dial;
 mod error;
 mod guests;
+mod intake;
 mod listen;
 mod noise;
 mod record;
@@ -28,5 +30,6 @@ pub(crate) mod tests;
 pub use connection::{DirectConnection, Held, Inbox, Outbox, Received};
 pub use dial::dial;
 pub use error::DirectError;
-pub use listen::{DirectListener, Guest};
+pub use intake::{Intake, Judge, Room, Unfit, Verdict};
+pub use listen::{DirectListener, Guest, StoresUpTo};
 pub(super) use noise::{Opening, Welcome};

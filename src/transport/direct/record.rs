@@ -151,6 +151,11 @@ impl Joining {
         self.len
     }
 
+    /// What is here of it.
+    pub(super) fn so_far(&self) -> &[u8] {
+        &self.bytes
+    }
+
     /// Whether everything is here.
     pub(super) fn is_complete(&self) -> bool {
         self.bytes.len() == self.len

@@ -18,11 +18,16 @@ use tokio_tungstenite::tungstenite::protocol::Role;
 use super::connection::socket_config;
 use super::noise::Channel;
 use super::record::{Cutting, Joining};
-use super::{DirectConnection, DirectError, DirectListener, Guest, Opening, Welcome, dial, listen};
+use super::{
+    DirectConnection, DirectError, DirectListener, Guest, Intake, Judge, Opening, Received, Unfit, Verdict,
+    Welcome, dial, listen,
+};
 use crate::env::{Env, ManualClock};
-use crate::types::limits::{DIRECT_HANDSHAKE_MAX, DIRECT_INTAKE_LEN_MAX, DIRECT_RATE_MIN, DIRECT_STALL_MAX};
+use crate::types::limits::{
+    DIRECT_HANDSHAKE_MAX, DIRECT_INTAKE_LEN_MAX, DIRECT_RATE_MIN, DIRECT_ROOM_WAIT_MAX, DIRECT_STALL_MAX,
+};
 use crate::types::{BlobHash, ClientId, ProviderId, Timestamp};
-use crate::wire::direct::{Encoded, Hello};
+use crate::wire::direct::{Beginning, Encoded, Hello};
 use crate::wire::{DirectId, DirectMessage};
 
 type Socket = WebSocketStream<DuplexStream>;
@@ -42,6 +47,26 @@ fn provider_of(keys: &Keys) -> ProviderId {
     ProviderId::new(keys.public_key().to_bytes())
 }
 
+/// Takes everything.
+struct Lenient;
+
+impl Judge for Lenient {
+    fn judge(&self, _: &Beginning) -> Verdict {
+        Verdict::TakeIn
+    }
+}
+
+fn intake(room: Arc<Semaphore>) -> Intake {
+    Intake { judge: Arc::new(Lenient), rooms: vec![room], wait: DIRECT_ROOM_WAIT_MAX }
+}
+
+fn message(received: Result<Received, DirectError>) -> DirectMessage {
+    match received.unwrap() {
+        Received::Message { message, .. } => message,
+        Received::PassedOver { why, .. } => panic!("passed over: {why:?}"),
+    }
+}
+
 fn room() -> Arc<Semaphore> {
     Arc::new(Semaphore::new(DIRECT_INTAKE_LEN_MAX / 1024))
 }
@@ -54,15 +79,20 @@ async fn sockets() -> (Socket, Socket) {
 
 /// A client with keys 1 and a provider with keys 2, who know each other.
 async fn connected() -> (DirectConnection, Guest) {
-    connected_as(&keys(1), &keys(2), &env(1)).await
+    connected_as(&keys(1), &keys(2), &env(1), intake(room())).await
 }
 
 /// A client and a provider that know each other, over a pipe.
-pub(crate) async fn connected_as(client: &Keys, provider: &Keys, env: &Env) -> (DirectConnection, Guest) {
+pub(crate) async fn connected_as(
+    client: &Keys,
+    provider: &Keys,
+    env: &Env,
+    intake: Intake,
+) -> (DirectConnection, Guest) {
     let (near, far) = sockets().await;
     let (dialed, met) = tokio::join!(
         dial::open(near, provider_of(provider), client, env),
-        listen::meet(far, provider, env, room())
+        listen::meet(far, provider, env, intake)
     );
     (dialed.unwrap(), met.unwrap())
 }
@@ -79,8 +109,8 @@ async fn messages_of_all_lengths_arrive_in_order_both_ways() {
     let DirectConnection { outbox, mut inbox } = guest.connection;
     let lens = [0, 1, 65_477, 65_478, 65_479, 65_519, 131_000, 600_000, 10 * 1024 * 1024];
     for (id, len) in (0..).zip(lens) {
-        let message = response(id, len);
-        let (there, back) = (message.clone(), message.clone());
+        let expected = response(id, len);
+        let (there, back) = (expected.clone(), expected.clone());
         let (sent, got, returned, arrived) = tokio::join!(
             client.outbox.send(there, None),
             inbox.next(WAIT),
@@ -89,8 +119,8 @@ async fn messages_of_all_lengths_arrive_in_order_both_ways() {
         );
         sent.unwrap();
         returned.unwrap();
-        assert_eq!(got.unwrap().message, message, "{len}");
-        assert_eq!(arrived.unwrap().message, message, "{len}");
+        assert_eq!(message(got), expected, "{len}");
+        assert_eq!(message(arrived), expected, "{len}");
     }
 }
 
@@ -100,7 +130,7 @@ async fn another_key_at_the_endpoint_is_refused_and_does_not_learn_who_asked() {
     let (mine, wanted, found, env) = (keys(1), keys(2), keys(3), env(1));
     let (dialed, met) = tokio::join!(
         dial::open(near, provider_of(&wanted), &mine, &env),
-        listen::meet(far, &found, &env, room())
+        listen::meet(far, &found, &env, intake(room()))
     );
     assert!(
         matches!(dialed, Err(DirectError::WrongKey { found: key }) if key == provider_of(&found)),
@@ -223,7 +253,7 @@ async fn side_that_takes_a_message_too_slowly_is_given_up_and_frees_what_it_held
     let (near, far) = sockets().await;
     let (theirs, env, room) = (keys(2), env(1), Arc::new(Semaphore::new(1)));
     let ((mut near, _channel), met) =
-        tokio::join!(by_hand(near), listen::meet(far, &theirs, &env, room.clone()));
+        tokio::join!(by_hand(near), listen::meet(far, &theirs, &env, intake(room.clone())));
     let DirectConnection { outbox, inbox: _inbox } = met.unwrap().connection;
     let permit = room.clone().try_acquire_owned().unwrap();
     let begun = tokio::time::Instant::now();
@@ -258,7 +288,7 @@ async fn message_that_stops_in_the_middle_ends_the_connection_and_frees_its_room
     };
     let begun = tokio::time::Instant::now();
     let provider = async {
-        let mut connection = listen::meet(far, &theirs, &env, room.clone()).await.unwrap().connection;
+        let mut connection = listen::meet(far, &theirs, &env, intake(room.clone())).await.unwrap().connection;
         assert!(connection.inbox.next(WAIT).await.is_err());
         connection
     };
@@ -270,23 +300,44 @@ async fn message_that_stops_in_the_middle_ends_the_connection_and_frees_its_room
 }
 
 #[tokio::test(start_paused = true)]
-async fn message_waits_for_room_and_is_not_read_before() {
+async fn blob_waits_for_room_is_passed_over_without_it_and_what_follows_is_read() {
     let (client, guest) = connected().await;
     let DirectConnection { outbox: _outbox, mut inbox } = guest.connection;
     let mut held = Vec::new();
     for id in 0..3 {
         let (sent, got) = tokio::join!(client.outbox.send(response(id, 10 << 20), None), inbox.next(WAIT));
         sent.unwrap();
-        held.push(got.unwrap().held);
+        held.push(got.unwrap());
     }
-    client.outbox.send(response(3, 10 << 20), None).await.unwrap();
-    let waits = tokio::time::timeout(Duration::from_secs(1), inbox.next(WAIT)).await;
-    assert!(waits.is_err(), "there is no room");
+    let begun = tokio::time::Instant::now();
+    for id in 3..5 {
+        client.outbox.send(response(id, 10 << 20), None).await.unwrap();
+    }
+    let passed_over = inbox.next(WAIT).await.unwrap();
+    let expected = (DirectId(3), Unfit::NoRoom);
+    assert!(matches!(passed_over, Received::PassedOver { id, why } if (id, why) == expected));
+    assert!(begun.elapsed() >= DIRECT_ROOM_WAIT_MAX && begun.elapsed() < 2 * DIRECT_ROOM_WAIT_MAX);
+    held.pop();
+    assert_eq!(message(inbox.next(WAIT).await), response(4, 10 << 20));
+}
+
+#[tokio::test(start_paused = true)]
+async fn client_that_sends_a_long_text_or_answers_is_left_at_the_first_record() {
+    let text = DirectMessage::Ask { id: DirectId(1), at: Timestamp(1), content: "x".repeat(150_000) };
+    for unwanted in [text, response(1, 150_000)] {
+        let room = room();
+        let judged = Intake { judge: Arc::new(listen::StoresUpTo(1 << 20)), ..intake(room.clone()) };
+        let (client, guest) = connected_as(&keys(1), &keys(2), &env(1), judged).await;
+        let DirectConnection { outbox: _outbox, mut inbox } = guest.connection;
+        client.outbox.send(unwanted, None).await.unwrap();
+        assert!(matches!(inbox.next(WAIT).await, Err(DirectError::Message { .. })));
+        assert_eq!(room.available_permits(), DIRECT_INTAKE_LEN_MAX / 1024);
+    }
 }
 
 /// A listener with so many places, and where it is. Nobody gets through its handshake here.
 async fn listening(count_max: usize) -> (JoinSet<()>, SocketAddr) {
-    let listener = DirectListener::bind(&[([127, 0, 0, 1], 0).into()], count_max).await.unwrap();
+    let listener = DirectListener::bind(&[([127, 0, 0, 1], 0).into()], count_max, 1 << 20).await.unwrap();
     let url = listener.urls()[0].clone();
     let address = url.as_str().trim_start_matches("ws://").trim_end_matches('/').parse().unwrap();
     let mut running = JoinSet::new();

@@ -13,12 +13,12 @@ use crate::wire::tags::printable;
 use crate::wire::{Action, Answer, ErrorCode, RequestNumber, WireError, request_body, response_body};
 
 const REQUEST: u8 = 2;
-const RESPONSE: u8 = 3;
+pub(super) const RESPONSE: u8 = 3;
 const HAVE: u8 = 4;
 const WANT: u8 = 5;
 const NOT_FOUND: u8 = 6;
 const ERROR: u8 = 7;
-const STORE: u8 = 8;
+pub(super) const STORE: u8 = 8;
 const ASK: u8 = 9;
 const ANSWER: u8 = 10;
 const PROOFS: u8 = 11;

@@ -9,11 +9,13 @@
 //! What is small says the same JSON as the events of kinds 24210, 24211 and 24214, so that there is one reading of it;
 //! blobs are bytes and nothing else.
 
+mod beginning;
 mod handshake;
 mod message;
 #[cfg(test)]
 mod tests;
 
+pub use beginning::Beginning;
 pub use handshake::{
     Ack, DIRECT_VERSION, Hello, Introduction, NOISE_FIRST_LEN, NOISE_SECOND_LEN, Proof, SEALED_PROOF_LEN,
 };

@@ -12,7 +12,7 @@ use tokio::time::sleep_until;
 
 use crate::client::exchange::drive::{Conversation, Input, now};
 use crate::session::{Failure, Step, Try};
-use crate::transport::direct::{DirectConnection, DirectError, Inbox, Outbox};
+use crate::transport::direct::{DirectConnection, DirectError, Inbox, Outbox, Received};
 use crate::types::ClientId;
 use crate::wire::{DirectId, DirectMessage, ErrorCode, Status, StatusKind, WireError};
 
@@ -187,10 +187,11 @@ impl Drop for Question<'_> {
 async fn read(mut inbox: Inbox, asked: Arc<Asked>, client: ClientId, heard: Arc<dyn Fn() + Send + Sync>) {
     loop {
         let delivered = match inbox.next(IDLE).await {
-            Ok(received) => {
+            Ok(Received::Message { message, .. }) => {
                 heard();
-                asked.deliver(received.message, client).map_err(DirectError::from)
+                asked.deliver(message, client).map_err(DirectError::from)
             }
+            Ok(Received::PassedOver { .. }) => Ok(()),
             Err(DirectError::Silent) => Ok(()),
             Err(error) => Err(error),
         };
