@@ -38,7 +38,8 @@
 //! | pack | sealed segments end to end: the unit of erasure coding |
 //! | shard | one of the n = k + m outputs for a pack |
 //! | blob | opaque bytes that a provider keeps, named by their SHA-256 |
-//! | chunk | the 32 KiB piece of a blob that travels in one event |
+//! | chunk | the piece of a blob that travels in one event: 32 KiB, more where provider and relays take it |
+//! | passage | how long chunks a relay passes, as was measured |
 //! | manifest | signed, sealed, append-only record of what a vault has stored and where |
 //! | catalog | local database derived from the manifest; can always be rebuilt |
 //! | snapshot | a tree of files at one time |

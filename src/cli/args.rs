@@ -50,6 +50,10 @@ pub struct Global {
     /// address) [default: straight where that can be, else over relays]
     #[arg(long, global = true, value_name = "WAY", env = "BLOBDVM_CARRIER")]
     pub carrier: Option<CarrierArg>,
+    /// Longest pieces that blobs travel in over relays; relays that pass no such events, as a test shows once, get
+    /// shorter ones. 32KiB passes every relay, and is never tested
+    #[arg(long, global = true, value_name = "SIZE", default_value = "512KiB", env = "BLOBDVM_CHUNK_SIZE")]
+    pub chunk_size: ByteSize,
     /// Print one JSON value on stdout and nothing else
     #[arg(long, global = true)]
     pub json: bool,
@@ -261,6 +265,9 @@ pub struct ServeArgs {
     /// Largest blob that is taken, at most 10 MiB
     #[arg(long, value_name = "SIZE", default_value = "10MiB")]
     pub max_file_size: ByteSize,
+    /// Longest chunks that clients may ask for, where relays pass them; with 32KiB only those of the base protocol
+    #[arg(long, value_name = "SIZE", default_value = "512KiB")]
+    pub max_chunk_size: ByteSize,
     /// How long a blob is promised to be kept
     #[arg(long, value_name = "DURATION", default_value = "90days", value_parser = humantime::parse_duration)]
     pub retention: Duration,

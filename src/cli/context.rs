@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytesize::ByteSize;
 use nostr::RelayUrl;
 use tempfile::TempDir;
 
@@ -16,6 +17,7 @@ use crate::cli::progress::Progress;
 use crate::client::{CarrierChoice, Client, Stop};
 use crate::env::Env;
 use crate::transport::{Carrier, ConnectOptions, Relays};
+use crate::types::ChunkLen;
 use crate::vault::{Home, Vault, VaultError, read_capability};
 
 /// How long the first relay may take.
@@ -30,6 +32,8 @@ pub struct Context {
     pub relays: Vec<RelayUrl>,
     /// Which way blobs take.
     pub carrier: CarrierChoice,
+    /// The longest chunks that are used over relays.
+    pub chunk_len_max: ChunkLen,
     /// How long anything may go without progress.
     pub timeout: Duration,
     /// The way to the terminal.
@@ -54,6 +58,7 @@ impl Context {
                 Some(CarrierArg::Relay) => CarrierChoice::Relay,
                 Some(CarrierArg::Direct) => CarrierChoice::Direct,
             },
+            chunk_len_max: chunk_len("--chunk-size", global.chunk_size)?,
             timeout: global.timeout,
             output: Output::new(global),
             env: Env::system(),
@@ -149,7 +154,7 @@ impl Context {
         }
         let progress = Arc::new(Progress::new(verb, self.output.clone()));
         let client = Client::new(vault, carrier, progress.clone(), self.timeout, self.env.clone());
-        let client = client.going(self.carrier);
+        let client = client.going(self.carrier, self.chunk_len_max);
         Ok((client.heeding(self.stop.clone()), progress))
     }
 
@@ -195,6 +200,17 @@ fn relay_url(text: &str) -> Result<RelayUrl, CliError> {
     RelayUrl::parse(text.trim()).map_err(|error| {
         let remedy = "give a WebSocket address such as ws://127.0.0.1:7777 or wss://relay.example.com";
         CliError::new(Exit::Usage, format!("{text:?} is no relay address: {error}"), remedy)
+    })
+}
+
+/// The chunks that are meant by an option.
+///
+/// # Errors
+/// There are none of this length.
+pub(crate) fn chunk_len(option: &str, len: ByteSize) -> Result<ChunkLen, CliError> {
+    ChunkLen::new(len.as_u64()).ok_or_else(|| {
+        let remedy = "name a multiple of 32KiB up to 512KiB";
+        CliError::new(Exit::Usage, format!("{option} {len} is not possible"), remedy)
     })
 }
 

@@ -8,7 +8,7 @@ use nostr::RelayUrl;
 use serde::Serialize;
 
 use crate::cli::args::ServeArgs;
-use crate::cli::context::Context;
+use crate::cli::context::{Context, chunk_len};
 use crate::cli::error::{CliError, chain};
 use crate::cli::exit::Exit;
 use crate::cli::names::npub;
@@ -92,6 +92,7 @@ fn options(args: &ServeArgs) -> Result<ProviderOptions, CliError> {
         name: args.name.clone(),
         quota: args.quota.as_u64(),
         max_file_size,
+        chunk_len_max: chunk_len("--max-chunk-size", args.max_chunk_size)?,
         retention: args.retention,
         ..ProviderOptions::default()
     })

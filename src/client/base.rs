@@ -13,7 +13,7 @@ use crate::client::placement::Standing;
 use crate::client::stop::Stop;
 use crate::env::Env;
 use crate::transport::Carrier;
-use crate::types::ProviderId;
+use crate::types::{ChunkLen, ProviderId};
 use crate::vault::Vault;
 
 /// The client of one vault.
@@ -45,14 +45,22 @@ impl Client {
     ) -> Self {
         let options = ExchangeOptions { stall_timeout: patience, ..ExchangeOptions::default() };
         let exchange = Exchange::new(carrier.clone(), options, env.clone());
+        exchange.learn_passages(vault.settings().passages.clone());
         Self { vault, carrier, exchange, env, monitor, patience, stop: Stop::default() }
     }
 
-    /// The same client, whose blobs go this way.
+    /// The same client, whose blobs go this way, over relays in chunks of at most this length.
     #[must_use]
-    pub fn going(self, carrier: CarrierChoice) -> Self {
-        let options = ExchangeOptions { stall_timeout: self.patience, carrier, ..ExchangeOptions::default() };
-        Self { exchange: Exchange::new(self.carrier.clone(), options, self.env.clone()), ..self }
+    pub fn going(self, carrier: CarrierChoice, chunk_len_max: ChunkLen) -> Self {
+        let options = ExchangeOptions {
+            stall_timeout: self.patience,
+            carrier,
+            chunk_len_max,
+            ..ExchangeOptions::default()
+        };
+        let exchange = Exchange::new(self.carrier.clone(), options, self.env.clone());
+        exchange.learn_passages(self.vault.settings().passages.clone());
+        Self { exchange, ..self }
     }
 
     /// The same client, which heeds `stop`.

@@ -7,7 +7,7 @@ use nostr::{Event, Filter, Kind, PublicKey, RelayUrl, SingleLetterTag};
 
 use crate::transport::Carrier;
 use crate::types::limits::{DIRECTORY_COUNT_MAX, RETENTION_BASE};
-use crate::types::{ProviderId, Timestamp};
+use crate::types::{ChunkLen, ProviderId, Timestamp};
 use crate::wire::{ANNOUNCEMENT_KIND, Announcement, Extension, REQUEST_KIND, SERVICE, author_as_provider};
 
 /// What one provider announces.
@@ -21,8 +21,10 @@ pub struct ProviderTerms {
     pub about: String,
     /// Largest blob that it takes, in bytes.
     pub max_file_size: u64,
-    /// Bytes of its chunks.
+    /// Bytes of its chunks, where a request asks for no others.
     pub chunk_size: u64,
+    /// The longest chunks that a request may ask for.
+    pub chunk_len_max: ChunkLen,
     /// How long it promises to keep a blob.
     pub retention: Duration,
     /// What it speaks beyond the base protocol.
@@ -45,6 +47,7 @@ impl ProviderTerms {
             about: announcement.about,
             max_file_size: announcement.max_file_size,
             chunk_size: announcement.chunk_size,
+            chunk_len_max: announcement.chunk_len_max,
             retention: announcement.retention,
             extensions: announcement.extensions,
             announced_at: Timestamp(event.created_at.as_secs()),
@@ -61,6 +64,7 @@ impl ProviderTerms {
             about: String::new(),
             max_file_size: crate::types::limits::BLOB_LEN_MAX,
             chunk_size: crate::types::limits::CHUNK_LEN,
+            chunk_len_max: ChunkLen::BASE,
             retention: RETENTION_BASE,
             extensions: BTreeSet::new(),
             announced_at: Timestamp(0),

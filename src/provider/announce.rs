@@ -7,6 +7,7 @@ use nostr::RelayUrl;
 use tracing::{info, warn};
 
 use crate::provider::server::Server;
+use crate::types::ChunkLen;
 use crate::types::limits::CHUNK_LEN;
 use crate::wire::{Announcement, Extension};
 
@@ -23,12 +24,19 @@ impl Server {
             about: self.options.about.clone(),
             max_file_size: self.options.max_file_size,
             chunk_size: CHUNK_LEN,
+            chunk_len_max: self.options.chunk_len_max,
             retention: self.options.retention,
-            extensions: Extension::ALL.into(),
+            extensions: self.extensions(),
             documentation: DOCUMENTATION.to_owned(),
             relays: self.carrier.relays(),
             endpoints: self.endpoints.clone(),
         }
+    }
+
+    fn extensions(&self) -> BTreeSet<Extension> {
+        let takes_larger = self.options.chunk_len_max > ChunkLen::BASE;
+        let all = Extension::ALL.into_iter();
+        all.filter(|extension| *extension != Extension::Larger || takes_larger).collect()
     }
 
     /// Announces this provider; the relays that took the announcement.

@@ -5,7 +5,7 @@ use nostr::{Event, EventId, RelayUrl};
 use crate::store::{Change, EventMark, StoreError};
 use crate::transport::Incoming;
 use crate::transport::direct::Outbox;
-use crate::types::{ClientId, Timestamp};
+use crate::types::{ChunkLen, ClientId, Timestamp};
 use crate::wire::{
     Answer, DirectId, Draft, ErrorCode, RequestNumber, Response, Status, StatusKind, WireError,
     author_as_client,
@@ -16,6 +16,8 @@ use crate::wire::{
 pub(super) struct Caller {
     pub(super) client: ClientId,
     pub(super) number: Option<RequestNumber>,
+    /// How long the chunks are that it sends, or wants.
+    pub(super) chunk_len: ChunkLen,
     pub(super) created_at: Timestamp,
     /// Tells the request from others of the same second.
     mark: EventMark,
@@ -57,6 +59,7 @@ impl Caller {
         Self {
             client: author_as_client(event),
             number: None,
+            chunk_len: ChunkLen::BASE,
             created_at: Timestamp(event.created_at.as_secs()),
             mark: EventMark(event.id.as_bytes().first_chunk().copied().unwrap_or_default()),
             way: Way::Relay { request: event.id, relay: incoming.relay.clone() },
@@ -65,7 +68,8 @@ impl Caller {
 
     /// Whoever asks over a connection. What comes over it cannot be repeated by others: `mark` is any that is fresh.
     pub(super) fn direct(client: ClientId, created_at: Timestamp, mark: [u8; 8], way: Way) -> Self {
-        Self { client, number: None, created_at, mark: EventMark(mark), way }
+        let (number, chunk_len) = (None, ChunkLen::BASE);
+        Self { client, number, chunk_len, created_at, mark: EventMark(mark), way }
     }
 
     /// Whether the caller knows more than the base protocol.

@@ -10,10 +10,10 @@ use crate::provider::caller::{Caller, Outcome, Refusal, Way};
 use crate::provider::gate::Pass;
 use crate::provider::memory::Begin;
 use crate::provider::server::{Server, lock, monotonic};
-use crate::session::{BeginError, Begun, UploadKey, chunking};
+use crate::session::{BeginError, Begun, UploadKey};
 use crate::store::{self, AtRest, StoreError};
 use crate::types::limits::BATCH_COUNT_MAX;
-use crate::types::{BlobHash, ClientId, Timestamp};
+use crate::types::{BlobHash, ChunkLen, ClientId, Timestamp};
 use crate::wire::{
     Answer, BlobInfo, Claim, DirectStore, ErrorCode, Hashes, ItemsOf, Promise, RequestNumber, Store,
     StoreBody,
@@ -71,7 +71,7 @@ impl Server {
         if !store.quiet {
             self.echo(&claim, blob, caller, pass).await?;
         }
-        Ok(Answer::Stored(info(&claim)))
+        Ok(Answer::Stored(info(&claim, caller.chunk_len)))
     }
 
     /// Keeps a blob that came whole, under its name. It is hashed once, where it is kept.
@@ -80,7 +80,7 @@ impl Server {
         self.check_size(data.len() as u64)?;
         let promise = self.promise(caller, retention);
         let keep = move |server: &Self| Ok(server.store.put(hash, &data, promise, at_rest(encrypt))?);
-        Ok(Answer::Stored(info(&self.off_thread(keep).await?)))
+        Ok(Answer::Stored(info(&self.off_thread(keep).await?, caller.chunk_len)))
     }
 
     /// Begins an upload in chunks, or says how far it is. The answer comes when the blob is stored.
@@ -99,7 +99,7 @@ impl Server {
         if self.store.claim(&caller.client, &hash).is_some() {
             let server = self.clone();
             jobs.spawn(async move {
-                let outcome = server.renew_known(hash, promise).await;
+                let outcome = server.renew_known(hash, promise, caller.chunk_len).await;
                 server.answer(&caller, outcome).await;
                 drop(pass);
             });
@@ -117,7 +117,7 @@ impl Server {
     fn go_on(self: &Arc<Self>, key: UploadKey, size: u64, wish: Wish, jobs: &mut JoinSet<()>) {
         let mut uploads = lock(&self.uploads);
         let caller = wish.caller.clone();
-        match uploads.begin(key, size, wish, monotonic()) {
+        match uploads.begin(key, (size, caller.chunk_len), wish, monotonic()) {
             Ok(Begun::Known(chunks)) => self.reply(&caller, Ok(Answer::Missing { hash: key.hash, chunks })),
             // A blob of no chunks is complete now; otherwise they follow, and the answer comes after the last.
             Ok(Begun::New) => {
@@ -154,7 +154,7 @@ impl Server {
                 if !quiet && let Some(pass) = server.gate.enter(caller.client, 0) {
                     server.echo(&claim, blob, &caller, &pass).await?;
                 }
-                Ok(Answer::Stored(info(&claim)))
+                Ok(Answer::Stored(info(&claim, caller.chunk_len)))
             };
             let outcome = echo.await;
             server.answer(&caller, outcome).await;
@@ -162,10 +162,15 @@ impl Server {
     }
 
     /// The sender's own claim is renewed without the bytes being sent again.
-    async fn renew_known(self: &Arc<Self>, hash: BlobHash, promise: store::Promise) -> Outcome {
+    async fn renew_known(
+        self: &Arc<Self>,
+        hash: BlobHash,
+        promise: store::Promise,
+        chunk_len: ChunkLen,
+    ) -> Outcome {
         let claim =
             self.off_thread(move |server| Ok(server.store.renew(&[hash], &promise)?.remove(0)?)).await?;
-        Ok(Answer::Stored(info(&claim)))
+        Ok(Answer::Stored(info(&claim, chunk_len)))
     }
 
     /// Drops the sender's claims. A repeated request gets the first one's answer; none, if that is still to come.
@@ -261,9 +266,10 @@ fn at_rest(encrypt: bool) -> AtRest {
     if encrypt { AtRest::Encrypted } else { AtRest::Plain }
 }
 
-pub(super) fn info(claim: &store::Claim) -> BlobInfo {
+/// What a response says of a blob to whoever counts in chunks of this length.
+pub(super) fn info(claim: &store::Claim, chunk_len: ChunkLen) -> BlobInfo {
     let store::Claim { hash, len: size, expires } = *claim;
-    BlobInfo { hash, size, chunks: chunking::count(size).unwrap_or(u32::MAX), expires }
+    BlobInfo { hash, size, chunks: chunk_len.count(size).unwrap_or(u32::MAX), expires }
 }
 
 fn item(claim: &store::Claim) -> Promise {

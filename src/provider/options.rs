@@ -10,6 +10,7 @@ use nostr::RelayUrl;
 use crate::store::StoreError;
 use crate::transport::TransportError;
 use crate::transport::direct::DirectError;
+use crate::types::ChunkLen;
 use crate::types::limits::{BLOB_LEN_MAX, DIRECT_CONNECTION_COUNT_MAX};
 
 /// What a provider offers.
@@ -23,6 +24,8 @@ pub struct ProviderOptions {
     pub quota: u64,
     /// Largest blob that it takes, at most [`BLOB_LEN_MAX`].
     pub max_file_size: u64,
+    /// The longest chunks that a client may ask for; the base protocol's, if it is to be no others.
+    pub chunk_len_max: ChunkLen,
     /// How long it promises to keep a blob.
     pub retention: Duration,
     /// How often it announces itself again.
@@ -56,6 +59,7 @@ impl Default for ProviderOptions {
             about: "keeps blobs of up to 10 MiB under their SHA-256".to_owned(),
             quota: 10 << 30,
             max_file_size: BLOB_LEN_MAX,
+            chunk_len_max: ChunkLen::MAX,
             retention: Duration::from_secs(90 * 24 * 3600),
             announce_every: Duration::from_secs(3600),
             direct: DirectOptions::default(),

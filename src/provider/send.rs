@@ -18,11 +18,11 @@ use crate::provider::server::Server;
 use crate::session::chunking;
 use crate::store::{Claim, Entry, StoreError};
 use crate::types::limits::{BLOB_LEN_MAX, CHUNK_LEN, HOLD_WAIT_MAX, SEND_LEN_MAX};
-use crate::types::{BlobHash, ChunkIndex, Timestamp};
+use crate::types::{BlobHash, ChunkIndex, ChunkLen, Timestamp};
 use crate::wire::{Answer, BlobInfo, Chunk, ChunkSet, Direction, ErrorCode, Hashes, ItemsOf, Promise};
 
-/// Chunks that are read, signed and sent in one turn.
-const GROUP_COUNT: usize = 8;
+/// Bytes of the chunks that are read, signed and sent in one turn, unless one is longer.
+const GROUP_LEN: u64 = 8 * CHUNK_LEN;
 /// Bytes of one answer that go out as fast as the relay takes them.
 const BURST_LEN: u64 = 4 * 1024 * 1024;
 /// How fast the rest of it goes, in bytes a second: relays drop what their slower readers leave lying.
@@ -74,7 +74,7 @@ impl Server {
         caller: &Caller,
     ) -> Result<BlobInfo, Refusal> {
         let entry = self.readable(&hash, caller)?;
-        let chunks = chunking::count(entry.len).ok_or_else(Refusal::internal)?;
+        let chunks = caller.chunk_len.count(entry.len).ok_or_else(Refusal::internal)?;
         let claim = self.store.claim(&caller.client, &hash);
         let expires = claim.map_or(entry.expires, |claim| claim.expires);
         let wanted = ranges.map(|ranges| ranges.complement(chunks).complement(chunks));
@@ -128,10 +128,11 @@ impl Server {
         wanted: &ChunkSet,
         caller: &Caller,
     ) -> Result<(), Refusal> {
-        for run in runs(wanted) {
+        let chunk_len = caller.chunk_len;
+        for run in runs(wanted, group_count(chunk_len)) {
             let first = run.start;
-            let offset = u64::from(first) * CHUNK_LEN;
-            let part_len = (u64::from(run.end - first) * CHUNK_LEN).min(len - offset);
+            let offset = u64::from(first) * chunk_len.bytes();
+            let part_len = (u64::from(run.end - first) * chunk_len.bytes()).min(len - offset);
             let _held = self.hold(part_len).await?;
             let size = usize::try_from(part_len).map_err(|_| Refusal::internal())?;
             let read = move |server: &Self| match server.store.get_range(&hash, offset, size) {
@@ -141,7 +142,7 @@ impl Server {
                 part => Ok(part?),
             };
             let part = self.off_thread(read).await?;
-            let total = chunking::count(len).ok_or_else(Refusal::internal)?;
+            let total = chunk_len.count(len).ok_or_else(Refusal::internal)?;
             self.send_chunks(hash, expires, part.into(), Some((first, total)), caller).await?;
         }
         Ok(())
@@ -160,12 +161,13 @@ impl Server {
         // Whoever is connected gets a blob in one piece.
         let Way::Relay { request, relay } = &caller.way else { return Err(Refusal::internal()) };
         let direction = Direction { request: *request, requester: caller.client };
-        let count = chunking::count(bytes.len() as u64).ok_or_else(Refusal::internal)?;
+        let chunk_len = caller.chunk_len;
+        let count = chunk_len.count(bytes.len() as u64).ok_or_else(Refusal::internal)?;
         let (first, total) = part.unwrap_or((0, count));
         let expiration = Some(expires.max(self.env.now().saturating_add(LAPSED_EXPIRATION)));
         let (begun_at, mut sent) = (Instant::now(), 0_u64);
         let indexes: Vec<u32> = (0..count).collect();
-        for group in indexes.chunks(GROUP_COUNT) {
+        for group in indexes.chunks(group_count(chunk_len)) {
             let make = |index: &u32| Chunk {
                 hash,
                 index: ChunkIndex(first + index),
@@ -173,7 +175,7 @@ impl Server {
                 chunk_hash: [0; 32],
                 expiration,
                 direction: Some(direction),
-                data: chunking::chunk(&bytes, ChunkIndex(*index)),
+                data: chunking::chunk(&bytes, ChunkIndex(*index), chunk_len),
             };
             let chunks: Vec<Chunk> = group.iter().map(make).collect();
             sent += chunks.iter().map(|chunk| chunk.data.len() as u64).sum::<u64>();
@@ -213,12 +215,17 @@ pub(super) fn kib(len: u64) -> u32 {
     u32::try_from(len.min(BLOB_LEN_MAX).div_ceil(1024)).unwrap_or(u32::MAX)
 }
 
+/// Chunks of one turn.
+fn group_count(chunk_len: ChunkLen) -> usize {
+    usize::try_from(GROUP_LEN / chunk_len.bytes()).unwrap_or(usize::MAX).max(1)
+}
+
 /// The stretches of neighbouring chunks, at most a group long.
-fn runs(wanted: &ChunkSet) -> Vec<std::ops::Range<u32>> {
+fn runs(wanted: &ChunkSet, group_count: usize) -> Vec<std::ops::Range<u32>> {
     let mut runs: Vec<std::ops::Range<u32>> = Vec::new();
     for ChunkIndex(index) in wanted.iter() {
         match runs.last_mut() {
-            Some(run) if run.end == index && run.len() < GROUP_COUNT => run.end += 1,
+            Some(run) if run.end == index && run.len() < group_count => run.end += 1,
             _ => runs.push(index..index + 1),
         }
     }

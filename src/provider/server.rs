@@ -19,7 +19,7 @@ use crate::session::{Reassembly, UploadKey};
 use crate::store::BlobStore;
 use crate::transport::{Carrier, Incoming, Route};
 use crate::types::ProviderId;
-use crate::types::limits::CHANGE_AGE_MAX;
+use crate::types::limits::{CHANGE_AGE_MAX, EVENT_LEN_MAX};
 use crate::wire::{
     Action, Draft, ErrorCode, REQUEST_KIND, Request, Store, StoreBody, UPLOAD_KIND, Upload, author_as_client,
     tags,
@@ -85,10 +85,10 @@ impl Server {
                 let read =
                     server.off_thread(move |_| Request::parse(&incoming.event).map_err(Refusal::from)).await;
                 match read {
-                    Ok(request) => {
-                        caller.number = request.number;
-                        server.work(request.action, &caller, pass).await;
-                    }
+                    Ok(request) => match server.admit(&mut caller, &request) {
+                        Ok(()) => server.work(request.action, &caller, pass).await,
+                        Err(refusal) => server.answer(&caller, Err(refusal)).await,
+                    },
                     Err(refusal) => server.answer(&caller, Err(refusal)).await,
                 }
             });
@@ -98,12 +98,24 @@ impl Server {
             Ok(request) => request,
             Err(error) => return self.reply(&caller, Err(error.into())),
         };
-        caller.number = request.number;
+        if let Err(refusal) = self.admit(&mut caller, &request) {
+            return self.reply(&caller, Err(refusal));
+        }
         // An upload begins at once: its chunks are next in the queue.
         if let Action::Store(store @ Store { body: StoreBody::Chunked { .. }, .. }) = request.action {
             return self.begin_upload(&store, caller, pass, jobs);
         }
         jobs.spawn(async move { server.work(request.action, &caller, pass).await });
+    }
+
+    /// Takes over how the caller wants to be answered. Refuses chunks that are longer than was announced.
+    fn admit(&self, caller: &mut Caller, request: &Request) -> Result<(), Refusal> {
+        (caller.number, caller.chunk_len) = (request.number, request.chunk_len);
+        let (asked, max) = (request.chunk_len, self.options.chunk_len_max);
+        if asked <= max {
+            return Ok(());
+        }
+        Err(Refusal::new(ErrorCode::InvalidRequest, format!("chunks of {asked}, at most {max} are taken")))
     }
 
     /// Carries out one request and answers it.
@@ -193,9 +205,11 @@ impl Server {
     /// Sends an event back the way its request came, or, should that relay be gone, over the others. A relay that takes
     /// nothing for some seconds is not waited for any longer: that would hold up what is kept for others.
     pub(super) async fn publish(&self, event: Event, relay: &RelayUrl) -> Result<(), Refusal> {
+        // What this relay takes another need not: one that does not would close the connection.
+        let is_for_all = event.content.len() <= EVENT_LEN_MAX;
         let send = async {
             match self.carrier.publish(event.clone(), Route::Only(vec![relay.clone()])).await {
-                Err(_) => self.carrier.publish(event, Route::All).await,
+                Err(_) if is_for_all => self.carrier.publish(event, Route::All).await,
                 sent => sent,
             }
         };

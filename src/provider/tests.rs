@@ -20,7 +20,7 @@ use crate::session::chunking;
 use crate::store::{BlobStore, SimDisk, StoreOptions, Unsynced};
 use crate::transport::memory::Hub;
 use crate::transport::{Carrier, Route, Subscription};
-use crate::types::{BlobHash, ChunkIndex, Timestamp};
+use crate::types::{BlobHash, ChunkIndex, ChunkLen, Timestamp};
 use crate::wire::{
     AUDIT_KIND, Action, Answer, CHUNK_KIND, Chunk, Draft, ErrorCode, Hashes, RESPONSE_KIND, Request,
     RequestNumber, Response, STATUS_KIND, Status, StatusKind, Store, StoreBody, Upload,
@@ -91,7 +91,8 @@ impl Scene {
             .kinds([RESPONSE_KIND, STATUS_KIND, CHUNK_KIND, AUDIT_KIND].map(Kind::from))
             .author(self.keys.public_key());
         let inbox = carrier.subscribe(vec![to_me]).await.unwrap();
-        Client { keys, carrier, inbox, clock: self.clock.clone(), provider: self.provider().id(), nonce: 0 }
+        let (clock, provider) = (self.clock.clone(), self.provider().id());
+        Client { keys, carrier, inbox, clock, provider, chunk_len: ChunkLen::BASE, nonce: 0 }
     }
 }
 
@@ -102,6 +103,8 @@ struct Client {
     inbox: Subscription,
     clock: Arc<ManualClock>,
     provider: crate::types::ProviderId,
+    /// How long its chunks are, and those that it asks for.
+    chunk_len: ChunkLen,
     nonce: u64,
 }
 
@@ -119,9 +122,14 @@ impl Client {
         draft.with_nonce(self.nonce).sign(&self.keys, self.clock.now())
     }
 
+    fn draft(&self, action: Action, number: Option<u64>) -> Draft {
+        let (provider, relays) = (self.provider, vec![]);
+        let (number, chunk_len) = (number.map(RequestNumber), self.chunk_len);
+        Request { provider, relays, number, chunk_len, action }.to_draft()
+    }
+
     fn request(&mut self, action: Action, number: Option<u64>) -> Event {
-        let (provider, number) = (self.provider, number.map(RequestNumber));
-        let draft = Request { provider, relays: vec![], number, action }.to_draft();
+        let draft = self.draft(action, number);
         self.sign(draft)
     }
 
@@ -187,9 +195,9 @@ impl Client {
     async fn upload(&mut self, blob: &[u8], indexes: impl Iterator<Item = u32>) {
         let blob = Bytes::copy_from_slice(blob);
         let (provider, hash) = (self.provider, BlobHash::of(&blob));
-        let total = chunking::count(blob.len() as u64).unwrap();
+        let total = self.chunk_len.count(blob.len() as u64).unwrap();
         for index in indexes.map(ChunkIndex) {
-            let data = chunking::chunk(&blob, index);
+            let data = chunking::chunk(&blob, index, self.chunk_len);
             let event = self.sign(Upload { provider, hash, index, total, data }.to_draft());
             self.publish(event).await;
         }

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use bytes::{Bytes, BytesMut};
 
 use crate::session::{Failure, Pace, Patience, Step, Try};
-use crate::types::{BlobHash, Timestamp};
+use crate::types::limits::BLOB_LEN_MAX;
+use crate::types::{BlobHash, ChunkLen, Timestamp};
 use crate::wire::{Answer, BlobInfo, Chunk, ChunkSet, Status};
 
 /// After the provider says that it has sent everything, for so long chunks may still be under way.
@@ -22,6 +23,8 @@ pub struct FetchSession {
     /// One place for each chunk, as soon as their number is known.
     chunks: Option<Vec<Option<Bytes>>>,
     have: ChunkSet,
+    /// Bytes of the chunks that are here.
+    have_len: u64,
     /// Asked for, not here yet.
     asked: ChunkSet,
     expires: Option<Timestamp>,
@@ -35,6 +38,8 @@ pub struct FetchSession {
 pub struct FetchOptions {
     /// How many chunks the blob has, if that is known.
     pub chunk_count: Option<u32>,
+    /// Chunks are no longer than this.
+    pub chunk_len: ChunkLen,
     /// At most so many chunks are asked for at once, where the provider takes ranges.
     pub window: u32,
     /// Whether the provider takes ranges.
@@ -52,6 +57,7 @@ impl FetchSession {
             options,
             chunks: None,
             have: ChunkSet::empty(),
+            have_len: 0,
             asked: ChunkSet::empty(),
             expires: None,
             tries: 0,
@@ -81,7 +87,9 @@ impl FetchSession {
         }
         // A directed chunk is tied to this request by its signature, the blob to its hash at the end.
         let is_intact = chunk.direction.is_some() || chunk.is_intact();
-        if !is_intact || !self.learn_total(chunk.total) {
+        let len = chunk.data.len() as u64;
+        let is_possible = len <= self.options.chunk_len.bytes() && self.have_len + len <= BLOB_LEN_MAX;
+        if !is_intact || !is_possible || !self.learn_total(chunk.total) {
             self.outcome = Some(Err(Failure::Corrupt));
             return false;
         }
@@ -89,6 +97,7 @@ impl FetchSession {
         let Some(place @ None) = place else { return false };
         self.expires = self.expires.or(chunk.expiration);
         *place = Some(chunk.data);
+        self.have_len += len;
         self.have.insert(chunk.index);
         self.patience.progress(now);
         self.patience.sent(now);

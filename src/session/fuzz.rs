@@ -10,7 +10,7 @@ use crate::session::{
     FetchOptions, FetchSession, Pace, Reassembly, ReassemblyLimits, Step, StoreSend, StoreSession, Try,
     UploadKey,
 };
-use crate::types::{BlobHash, ChunkIndex, ClientId, ProviderId, Timestamp};
+use crate::types::{BlobHash, ChunkIndex, ChunkLen, ClientId, ProviderId, Timestamp};
 use crate::wire::{Answer, BlobInfo, Chunk, ChunkSet, ErrorCode, Status, StatusKind, Upload};
 
 /// The body of a target. Sessions need a time to begin at; which one makes no difference.
@@ -74,7 +74,8 @@ pub fn fetch(script: &[u8], start: Instant) {
     let blob: Bytes = (0..total * 2).map(|byte| byte.to_le_bytes()[0]).collect();
     let hash = BlobHash::of(&blob);
     let chunk_count = (mode & 2 == 0).then_some(total);
-    let options = FetchOptions { chunk_count, window: WINDOW, takes_ranges: mode & 1 == 0 };
+    let options =
+        FetchOptions { chunk_count, chunk_len: ChunkLen::BASE, window: WINDOW, takes_ranges: mode & 1 == 0 };
     let mut session = FetchSession::new(hash, options, Pace::default(), 1, start);
     let mut script = script.chunks_exact(3);
     let (mut now, mut tries) = (start, 0);
@@ -111,6 +112,7 @@ pub fn reassembly(script: &[u8], start: Instant) {
         rest_max: Duration::from_secs(10),
         age_max: Duration::from_secs(100),
     };
+    let longer = ChunkLen::at_most(65_536);
     let mut uploads = Reassembly::new(limits);
     let mut now = start;
     for step in script.chunks_exact(4) {
@@ -119,16 +121,18 @@ pub fn reassembly(script: &[u8], start: Instant) {
         let client = ClientId::new([who % 4; 32]);
         let key = UploadKey { client, hash: BlobHash::new([who / 4 % 3; 32]) };
         let size = u64::from(size) * 1_000;
+        let chunk_len = if what & 8 == 0 { ChunkLen::BASE } else { longer };
         match what % 8 {
-            0 | 1 => drop(uploads.begin(key, size, what, now)),
+            0 | 1 => drop(uploads.begin(key, (size, chunk_len), what, now)),
             2 => drop(uploads.finish(key)),
             3 => uploads.sweep(now),
             _ => {
-                let data = vec![what; usize::try_from(size.min(32_768)).unwrap_or(0)].into();
+                let data = vec![what; usize::try_from(size.min(chunk_len.bytes())).unwrap_or(0)].into();
                 let (index, total) = (ChunkIndex(u32::from(what / 8 % 8)), u32::from(what / 64) + 1);
                 let chunk = Upload { provider: ProviderId::new([0; 32]), hash: key.hash, index, total, data };
                 if let Some(blob) = uploads.chunk(key, &chunk, now) {
-                    assert_eq!(blob.len().div_ceil(32_768), total as usize);
+                    let count = |chunk_len: ChunkLen| chunk_len.count(blob.len() as u64);
+                    assert!([ChunkLen::BASE, longer].map(count).contains(&Some(total)));
                     assert!(uploads.finish(key).is_some());
                 }
             }

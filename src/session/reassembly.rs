@@ -8,9 +8,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use crate::session::chunking;
-use crate::types::limits::CHUNK_LEN;
-use crate::types::{BlobHash, ClientId};
+use crate::types::{BlobHash, ChunkLen, ClientId};
 use crate::wire::{ChunkSet, Upload};
 
 /// How much may be half received.
@@ -80,6 +78,7 @@ pub struct Reassembly<W> {
 struct State<W> {
     wish: W,
     size: u64,
+    chunk_len: ChunkLen,
     chunk_count: u32,
     /// By index, empty where it has not arrived; taken out when the blob is complete. Apart from each other, so that an
     /// upload takes no more memory than was sent of it.
@@ -117,16 +116,28 @@ impl<W> Reassembly<W> {
         self.uploads.is_empty()
     }
 
-    /// A store of `size` bytes was asked for, for the first time or again; then `wish` takes the place of the earlier one.
+    /// A store of `size` bytes in chunks of `chunk_len` was asked for, for the first time or again; then `wish` takes the
+    /// place of the earlier one. With chunks of another length than before it begins anew.
     ///
     /// # Errors
     /// [`BeginError::Conflict`], [`BeginError::Busy`]: then nothing of it is kept.
-    pub fn begin(&mut self, key: UploadKey, size: u64, wish: W, now: Instant) -> Result<Begun, BeginError> {
+    pub fn begin(
+        &mut self,
+        key: UploadKey,
+        (size, chunk_len): (u64, ChunkLen),
+        wish: W,
+        now: Instant,
+    ) -> Result<Begun, BeginError> {
+        let chunk_count = chunk_len.count(size).ok_or(BeginError::Busy)?;
         if let Some(upload) = self.uploads.get_mut(&key) {
             if upload.size != size {
                 return Err(BeginError::Conflict { known: upload.size, size });
             }
             upload.wish = wish;
+            if upload.chunk_len != chunk_len && !upload.is_complete {
+                upload.cut_anew(chunk_len, chunk_count);
+                return Ok(Begun::New);
+            }
             return Ok(if upload.is_complete { Begun::Complete } else { Begun::Known(upload.missing()) });
         }
         if !self.has_room(&key.client, size) {
@@ -135,8 +146,7 @@ impl<W> Reassembly<W> {
         if !self.has_room(&key.client, size) {
             return Err(BeginError::Busy);
         }
-        let chunk_count = chunking::count(size).ok_or(BeginError::Busy)?;
-        self.uploads.insert(key, State::new(wish, size, chunk_count, now));
+        self.uploads.insert(key, State::new(wish, size, (chunk_len, chunk_count), now));
         let share = self.clients.entry(key.client).or_default();
         share.count += 1;
         share.len += size;
@@ -214,9 +224,15 @@ impl<W> Reassembly<W> {
 }
 
 impl<W> State<W> {
-    fn new(wish: W, size: u64, chunk_count: u32, now: Instant) -> Self {
-        let (chunks, have) = (Vec::new(), ChunkSet::empty());
-        Self { wish, size, chunk_count, chunks, have, begun_at: now, moved_at: now, is_complete: false }
+    fn new(wish: W, size: u64, (chunk_len, chunk_count): (ChunkLen, u32), now: Instant) -> Self {
+        let (chunks, have, is_complete) = (Vec::new(), ChunkSet::empty(), false);
+        Self { wish, size, chunk_len, chunk_count, chunks, have, begun_at: now, moved_at: now, is_complete }
+    }
+
+    /// What has come of chunks of another length is of no use. The upload grows no younger by it.
+    fn cut_anew(&mut self, chunk_len: ChunkLen, chunk_count: u32) {
+        (self.chunks, self.have) = (Vec::new(), ChunkSet::empty());
+        (self.chunk_len, self.chunk_count) = (chunk_len, chunk_count);
     }
 
     fn missing(&self) -> ChunkSet {
@@ -225,8 +241,8 @@ impl<W> State<W> {
 
     /// Keeps a chunk; `None` if it does not fit into its place.
     fn place(&mut self, chunk: &Upload) -> Option<()> {
-        let start = u64::from(chunk.index.0).checked_mul(CHUNK_LEN)?;
-        let len = self.size.checked_sub(start)?.min(CHUNK_LEN);
+        let start = u64::from(chunk.index.0).checked_mul(self.chunk_len.bytes())?;
+        let len = self.size.checked_sub(start)?.min(self.chunk_len.bytes());
         if u64::try_from(chunk.data.len()) != Ok(len) {
             return None;
         }
@@ -237,120 +253,4 @@ impl<W> State<W> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::types::{ChunkIndex, ProviderId};
-
-    const LIMITS: ReassemblyLimits = ReassemblyLimits {
-        count_max: 6,
-        len_max: 500_000,
-        client_count_max: 3,
-        client_len_max: 250_000,
-        rest_max: Duration::from_secs(10),
-        age_max: Duration::from_secs(60),
-    };
-
-    #[expect(clippy::disallowed_methods, reason = "an arbitrary origin: only differences matter")]
-    fn start() -> Instant {
-        Instant::now()
-    }
-
-    fn key(client: u8, blob: &[u8]) -> UploadKey {
-        UploadKey { client: ClientId::new([client; 32]), hash: BlobHash::of(blob) }
-    }
-
-    fn chunk(blob: &[u8], index: u32) -> Upload {
-        let total = chunking::count(blob.len() as u64).unwrap();
-        let data = chunking::chunk(&Bytes::copy_from_slice(blob), ChunkIndex(index));
-        let (provider, hash) = (ProviderId::new([0; 32]), BlobHash::of(blob));
-        Upload { provider, hash, index: ChunkIndex(index), total, data }
-    }
-
-    fn blob(len: usize) -> Vec<u8> {
-        (0..len).map(|at| u8::try_from(at % 251).unwrap()).collect()
-    }
-
-    #[test]
-    fn chunks_in_any_order_and_twice_are_the_blob_once() {
-        let (mut reassembly, now, blob) = (Reassembly::new(LIMITS), start(), blob(100_000));
-        let key = key(1, &blob);
-        assert_eq!(reassembly.begin(key, 100_000, (), now), Ok(Begun::New));
-        for index in [3, 1, 3, 0] {
-            assert_eq!(reassembly.chunk(key, &chunk(&blob, index), now), None);
-        }
-        let missing = ChunkSet::parse("2").unwrap();
-        assert_eq!(reassembly.begin(key, 100_000, (), now), Ok(Begun::Known(missing)));
-        assert_eq!(reassembly.chunk(key, &chunk(&blob, 2), now), Some(blob.clone()));
-        assert_eq!(reassembly.chunk(key, &chunk(&blob, 2), now), None);
-        assert_eq!(reassembly.begin(key, 100_000, (), now), Ok(Begun::Complete));
-        reassembly.finish(key);
-        assert_eq!((reassembly.count(), reassembly.len, reassembly.clients.len()), (0, 0, 0));
-    }
-
-    #[test]
-    fn empty_blob_is_complete_from_the_beginning() {
-        let (mut reassembly, key) = (Reassembly::new(LIMITS), key(1, b""));
-        assert_eq!(reassembly.begin(key, 0, (), start()), Ok(Begun::New));
-        assert_eq!(reassembly.take_complete(key), Some(Vec::new()));
-        assert_eq!(reassembly.take_complete(key), None);
-    }
-
-    #[test]
-    fn chunk_that_does_not_belong_is_ignored() {
-        let (mut reassembly, now, blob) = (Reassembly::new(LIMITS), start(), blob(40_000));
-        let own = key(1, &blob);
-        assert_eq!(reassembly.chunk(own, &chunk(&blob, 0), now), None, "of an unknown upload");
-        reassembly.begin(own, 40_000, (), now).unwrap();
-        assert_eq!(reassembly.chunk(key(2, &blob), &chunk(&blob, 0), now), None, "of another client");
-        let good = chunk(&blob, 1);
-        let bad = [
-            Upload { total: 3, ..good.clone() },
-            Upload { index: ChunkIndex(2), ..good.clone() },
-            Upload { index: ChunkIndex(u32::MAX), ..good.clone() },
-            Upload { index: ChunkIndex(0), ..good.clone() },
-            Upload { data: good.data.slice(1..), ..good },
-        ];
-        for bad in bad {
-            assert_eq!(reassembly.chunk(own, &bad, now), None);
-        }
-        assert_eq!(reassembly.begin(own, 40_000, (), now), Ok(Begun::Known(ChunkSet::all(2))));
-        let conflict = BeginError::Conflict { known: 40_000, size: 40_001 };
-        assert_eq!(reassembly.begin(own, 40_001, (), now), Err(conflict));
-    }
-
-    #[test]
-    fn uploads_are_bounded_in_number_and_bytes_for_each_client_and_for_all() {
-        let (mut reassembly, now) = (Reassembly::new(LIMITS), start());
-        let mut begin = |client, name: u8, size| reassembly.begin(key(client, &[name]), size, (), now);
-        for name in 0..3 {
-            begin(1, name, 10).unwrap();
-        }
-        assert_eq!(begin(1, 3, 10), Err(BeginError::Busy), "uploads of one client");
-        assert_eq!(begin(2, 0, 250_001), Err(BeginError::Busy), "bytes of one client");
-        begin(2, 0, 250_000).unwrap();
-        assert_eq!(begin(3, 0, 249_971), Err(BeginError::Busy), "bytes of all");
-        begin(3, 0, 10).unwrap();
-        begin(4, 0, 10).unwrap();
-        assert_eq!(begin(5, 0, 10), Err(BeginError::Busy), "uploads of all");
-        assert_eq!(begin(5, 0, u64::MAX), Err(BeginError::Busy));
-        assert_eq!((reassembly.count(), reassembly.len()), (6, 250_050));
-    }
-
-    #[test]
-    fn what_rests_or_takes_too_long_makes_room() {
-        let (mut reassembly, now, blob) = (Reassembly::new(LIMITS), start(), blob(250_000));
-        let (slow, resting, new) = (key(1, &blob), key(2, &blob), key(3, &blob));
-        reassembly.begin(slow, 250_000, (), now).unwrap();
-        reassembly.begin(resting, 250_000, (), now).unwrap();
-        let later = now + Duration::from_secs(9);
-        reassembly.chunk(slow, &chunk(&blob, 0), later);
-        assert_eq!(reassembly.begin(new, 250_000, (), later), Err(BeginError::Busy));
-        assert_eq!(reassembly.begin(new, 250_000, (), now + Duration::from_secs(10)), Ok(Begun::New));
-        assert_eq!(reassembly.begin(resting, 250_000, (), later), Err(BeginError::Busy), "it is gone");
-        for (seconds, index) in [(18, 1), (27, 2), (36, 3), (45, 4), (54, 5)] {
-            reassembly.chunk(slow, &chunk(&blob, index), now + Duration::from_secs(seconds));
-        }
-        reassembly.sweep(now + Duration::from_secs(60));
-        assert_eq!(reassembly.count(), 0, "however slowly it goes on");
-    }
-}
+mod tests;

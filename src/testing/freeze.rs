@@ -96,6 +96,10 @@ impl Carrier for Freezing {
             Ok(subscription)
         })
     }
+
+    fn apart(&self, relay: RelayUrl) -> BoxFuture<'_, Result<Arc<dyn Carrier>, TransportError>> {
+        self.inner.apart(relay)
+    }
 }
 
 /// Hands events on until either side ends.

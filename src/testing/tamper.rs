@@ -79,4 +79,8 @@ impl Carrier for Tampering {
     fn subscribe(&self, filters: Vec<Filter>) -> BoxFuture<'_, Result<Subscription, TransportError>> {
         self.inner.subscribe(filters)
     }
+
+    fn apart(&self, relay: RelayUrl) -> BoxFuture<'_, Result<Arc<dyn Carrier>, TransportError>> {
+        self.inner.apart(relay)
+    }
 }

@@ -1,6 +1,7 @@
 //! The seam between everything that speaks the protocol and the relays that carry it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -61,6 +62,13 @@ pub trait Carrier: Send + Sync + 'static {
     /// It survives reconnects. Events that the relays have stored come as well, as the filters allow (`since`). The
     /// queue is bounded: a slow reader loses the oldest events, and can see how many.
     fn subscribe(&self, filters: Vec<Filter>) -> BoxFuture<'_, Result<Subscription, TransportError>>;
+
+    /// A carrier over a connection of its own to one of the relays: what happens to it touches nothing else. For trying out
+    /// what the relay takes, since some close a connection over what they do not.
+    ///
+    /// # Errors
+    /// [`TransportError::NoRelay`].
+    fn apart(&self, relay: RelayUrl) -> BoxFuture<'_, Result<Arc<dyn Carrier>, TransportError>>;
 }
 
 /// Why events cannot travel.

@@ -6,6 +6,10 @@ use std::time::Duration;
 
 /// Bytes of one chunk (docs/protocol.md, "Base").
 pub const CHUNK_LEN: u64 = 32_768;
+/// Bytes of the longest chunk that can be asked for (docs/protocol.md, "larger"): its event has 700 KB of JSON.
+pub const CHUNK_LEN_MAX: u64 = 524_288;
+/// Relays of which a vault remembers how long chunks they pass.
+pub const MEASURED_RELAY_COUNT_MAX: usize = 64;
 /// Largest blob of the base protocol (docs/protocol.md, "Base").
 pub const BLOB_LEN_MAX: u64 = 10_485_760;
 /// Chunks of the largest blob.

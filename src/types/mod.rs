@@ -1,11 +1,13 @@
 //! The words of the domain: ids, indexes, times, limits, Merkle trees. Pure; imports nothing of ours.
 
+pub mod chunk_len;
 pub mod id;
 pub mod index;
 pub mod limits;
 pub mod merkle;
 pub mod time;
 
+pub use chunk_len::ChunkLen;
 pub use id::{
     AuditNonce, BlobHash, ClientId, DeviceId, MerkleRoot, PackId, ParseIdError, ProviderId, SnapshotId, Tag,
     VaultId,

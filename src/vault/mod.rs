@@ -46,7 +46,7 @@ pub use manifest::Imported;
 pub use open_vault::Vault;
 pub use provider_record::{Deed, ProviderRecord};
 pub use seen::{SeenContent, SeenFile, SeenFiles, SeenUpdate};
-pub use settings::{KnownProvider, Settings};
+pub use settings::{KnownProvider, Passage, Settings};
 pub use unfinished::{Part, Sent, Unfinished};
 pub use verify::{ChainReport, ItemCounts, VerifyReport};
 

@@ -10,7 +10,9 @@ use zeroize::Zeroizing;
 use crate::crypt::{Aad, Access, Layer, SealedKind, open_salted, seal_salted};
 use crate::env::Env;
 use crate::format::FormatError;
-use crate::types::limits::{KNOWN_PROVIDER_COUNT_MAX, SETTINGS_LEN_MAX};
+use crate::types::limits::{
+    KNOWN_PROVIDER_COUNT_MAX, MEASURED_RELAY_COUNT_MAX, RELAY_URL_LEN_MAX, SETTINGS_LEN_MAX,
+};
 use crate::types::{DeviceId, ProviderId, Timestamp};
 use crate::vault::{ProviderRecord, VaultError, files};
 
@@ -32,6 +34,21 @@ pub struct Settings {
     /// The highest counter seen in a head of each device.
     #[serde(default)]
     pub heads_seen: BTreeMap<DeviceId, u64>,
+    /// How long chunks the relays pass, as far as that was measured.
+    #[serde(default)]
+    pub passages: BTreeMap<RelayUrl, Passage>,
+}
+
+/// How long chunks a relay passes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Passage {
+    /// Bytes of the longest that came through.
+    pub chunk_len: u64,
+    /// When that was found out.
+    pub at: Timestamp,
+    /// True if longer ones were lost after a measurement in which they came through.
+    #[serde(default)]
+    pub is_lossy: bool,
 }
 
 /// A provider that this vault has dealt with or trusts.
@@ -108,6 +125,19 @@ impl Settings {
         let operator = short_text(operator.trim(), OPERATOR_CHAR_COUNT_MAX);
         self.provider(provider, now).operator = Some(operator).filter(|name| !name.is_empty());
         self.forget_beyond_limit();
+    }
+
+    /// Remembers how long chunks `relay` passes. Where too many are known, what was found out longest ago is forgotten.
+    pub fn remember_passage(&mut self, relay: &RelayUrl, passage: Passage) {
+        if relay.as_str().len() > RELAY_URL_LEN_MAX {
+            return;
+        }
+        self.passages.insert(relay.clone(), passage);
+        while self.passages.len() > MEASURED_RELAY_COUNT_MAX {
+            let oldest = self.passages.iter().min_by_key(|(_, passage)| passage.at);
+            let Some(oldest) = oldest.map(|(relay, _)| relay.clone()) else { return };
+            self.passages.remove(&oldest);
+        }
     }
 
     /// Forgets `provider`; false if it was not known.
@@ -293,7 +323,17 @@ mod tests {
             settings.remember_provider(provider(number), &most, &label, Timestamp(u64::MAX));
             settings.set_operator(provider(number), &label, Timestamp(u64::MAX));
         }
+        for number in 0..=MEASURED_RELAY_COUNT_MAX {
+            let relay = format!("wss://{number:0>240}.example");
+            let passage = Passage { chunk_len: u64::MAX, at: Timestamp(number as u64), is_lossy: true };
+            settings.remember_passage(&RelayUrl::parse(&relay).unwrap(), passage);
+        }
         assert_eq!(settings.providers.len(), KNOWN_PROVIDER_COUNT_MAX);
+        assert_eq!(settings.passages.len(), MEASURED_RELAY_COUNT_MAX);
+        assert!(
+            settings.passages.values().all(|passage| passage.at > Timestamp(0)),
+            "the oldest is forgotten"
+        );
         let len = encode(&settings).unwrap().len() as u64;
         assert!(len < SETTINGS_LEN_MAX * 15 / 16, "{len}");
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use nostr::{Event, RelayUrl, Tag};
 use serde_json::{Value, json};
 
+use crate::types::ChunkLen;
 use crate::types::limits::{
     ABOUT_LEN_MAX, BLOB_LEN_MAX, CHUNK_LEN, EXTENSION_COUNT_MAX, PROVIDER_NAME_LEN_MAX, RETENTION_BASE,
 };
@@ -24,8 +25,10 @@ pub struct Announcement {
     pub about: String,
     /// Largest blob that it takes, in bytes.
     pub max_file_size: u64,
-    /// Bytes of its chunks, all but a blob's last.
+    /// Bytes of its chunks, all but a blob's last, where a request asks for no others.
     pub chunk_size: u64,
+    /// The longest chunks that a request may ask for (extension `larger`).
+    pub chunk_len_max: ChunkLen,
     /// How long it promises to keep a blob, in whole seconds.
     pub retention: Duration,
     /// What it speaks beyond the base protocol.
@@ -62,11 +65,13 @@ pub enum Extension {
     Retain,
     /// Random positions of blobs, proved by Merkle paths.
     Audit,
+    /// A request can ask for longer chunks.
+    Larger,
 }
 
 impl Extension {
     /// Every extension that this program speaks.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Directed,
         Self::Quiet,
         Self::Chunked,
@@ -77,6 +82,7 @@ impl Extension {
         Self::List,
         Self::Retain,
         Self::Audit,
+        Self::Larger,
     ];
 
     /// The extension's name in an `ext` tag.
@@ -92,6 +98,7 @@ impl Extension {
             Self::List => "list",
             Self::Retain => "retain",
             Self::Audit => "audit",
+            Self::Larger => "larger",
         }
     }
 
@@ -118,6 +125,9 @@ impl Announcement {
         if hours * 3600 != self.retention.as_secs() {
             tags.push(tag(["retention_seconds", &self.retention.as_secs().to_string()]));
         }
+        if self.chunk_len_max > ChunkLen::BASE {
+            tags.push(tag(["chunk_size_max", &self.chunk_len_max.bytes().to_string()]));
+        }
         tags.extend(self.extensions.iter().map(|extension| tag(["ext", extension.as_str()])));
         tags.extend(relays_tag(&self.relays));
         tags.extend(endpoints_tag(&self.endpoints));
@@ -138,6 +148,7 @@ impl Announcement {
             about: text("about", ABOUT_LEN_MAX),
             max_file_size: parse_optional(event, "max_file_size")?.unwrap_or(BLOB_LEN_MAX),
             chunk_size: parse_optional(event, "chunk_size")?.unwrap_or(CHUNK_LEN),
+            chunk_len_max: ChunkLen::at_most(parse_optional(event, "chunk_size_max")?.unwrap_or(CHUNK_LEN)),
             retention: parse_retention(event)?,
             extensions: parse_extensions(event),
             documentation: text("documentation", ABOUT_LEN_MAX),

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use nostr::{Event, EventId};
 use sha2::{Digest, Sha256};
 
-use crate::types::limits::{CHUNK_COUNT_MAX, CHUNK_LEN};
+use crate::types::limits::{CHUNK_COUNT_MAX, CHUNK_LEN_MAX};
 use crate::types::{BlobHash, ChunkIndex, ClientId, Timestamp};
 use crate::wire::tags::{
     blob_hash, expect_kind, malformed, parse_optional, parse_required, request_id, requester, tag, value,
@@ -93,11 +93,6 @@ impl Chunk {
     }
 }
 
-/// How many chunks a blob of `len` bytes has.
-pub fn chunk_count(len: u64) -> Option<u32> {
-    u32::try_from(len.div_ceil(CHUNK_LEN)).ok()
-}
-
 /// The tags `chunk_index` and `chunk_total`, the first below the second, the second within its limit.
 pub(crate) fn position(event: &Event) -> Result<(ChunkIndex, u32), WireError> {
     let index: u32 = parse_required(event, "chunk_index")?;
@@ -112,18 +107,19 @@ pub(crate) fn position(event: &Event) -> Result<(ChunkIndex, u32), WireError> {
     Ok((ChunkIndex(index), total))
 }
 
-/// The bytes of a chunk from its base64; at least one, at most [`CHUNK_LEN`].
+/// The bytes of a chunk from its base64; at least one, at most [`CHUNK_LEN_MAX`]. Whether they are as many as was asked
+/// for is for the session to judge.
 pub(crate) fn decode_data(content: &str) -> Result<Bytes, WireError> {
-    let len_max = usize::try_from(CHUNK_LEN).unwrap_or(usize::MAX);
+    let len_max = usize::try_from(CHUNK_LEN_MAX).unwrap_or(usize::MAX);
     let found = content.len() / 4 * 3;
     if found > len_max + 2 {
-        return Err(WireError::TooMuch { what: "chunk length", found: found as u64, max: CHUNK_LEN });
+        return Err(WireError::TooMuch { what: "chunk length", found: found as u64, max: CHUNK_LEN_MAX });
     }
     let data = decode_base64(content)?;
     match data.len() {
         0 => Err(WireError::Field { field: "content" }),
         len if len > len_max => {
-            Err(WireError::TooMuch { what: "chunk length", found: len as u64, max: CHUNK_LEN })
+            Err(WireError::TooMuch { what: "chunk length", found: len as u64, max: CHUNK_LEN_MAX })
         }
         _ => Ok(data.into()),
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use nostr::{Event, RelayUrl};
 
-use crate::types::{AuditNonce, BlobHash, ProviderId};
+use crate::types::{AuditNonce, BlobHash, ChunkLen, ProviderId};
 use crate::wire::request_body;
 use crate::wire::tags::{
     address, expect_kind, malformed, parse_address, parse_relays, relays_tag, required, tag,
@@ -24,6 +24,8 @@ pub struct Request {
     pub relays: Vec<RelayUrl>,
     /// Makes the tries of one request one request; sent only to providers that announce any extension.
     pub number: Option<RequestNumber>,
+    /// How long the chunks are that the blob comes in, of a chunked store or of a retrieve (extension `larger`).
+    pub chunk_len: ChunkLen,
     /// What is asked.
     pub action: Action,
 }
@@ -149,7 +151,11 @@ impl Request {
             tags.push(tag(["x", &hash.to_string()]));
         }
         tags.extend(relays_tag(&self.relays));
-        Draft { kind: REQUEST_KIND, content: request_body::encode(&self.action, self.number), tags }
+        Draft {
+            kind: REQUEST_KIND,
+            content: request_body::encode(&self.action, self.number, self.chunk_len),
+            tags,
+        }
     }
 
     /// Reads a verified event. An error's [`code`](WireError::code) is the provider's answer.
@@ -157,8 +163,8 @@ impl Request {
         expect_kind(event, REQUEST_KIND)?;
         let address = required(event, "a")?;
         let provider = parse_address(address).ok_or_else(|| malformed("a", address))?;
-        let (action, number) = request_body::decode(&event.content)?;
-        Ok(Self { provider, relays: parse_relays(event), number, action })
+        let (action, number, chunk_len) = request_body::decode(&event.content)?;
+        Ok(Self { provider, relays: parse_relays(event), number, chunk_len, action })
     }
 }
 

@@ -11,9 +11,9 @@ use serde::{Deserialize, Serialize};
 use crate::types::limits::{
     AUDIT_COUNT_MAX, BLOB_LEN_MAX, CHUNK_COUNT_MAX, FILENAME_LEN_MAX, REQUEST_LEN_MAX,
 };
-use crate::types::{AuditNonce, BlobHash};
+use crate::types::{AuditNonce, BlobHash, ChunkLen};
 use crate::wire::bounded::Bounded;
-use crate::wire::chunk::{chunk_count, decode_base64};
+use crate::wire::chunk::decode_base64;
 use crate::wire::error::cut;
 use crate::wire::tags::{parse_hash, printable};
 use crate::wire::{Action, ChunkSet, Hashes, RequestNumber, Store, StoreBody, WireError};
@@ -37,6 +37,8 @@ struct Body<'a> {
     size: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     chunks: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    chunk_size: Option<u64>,
     #[serde(borrow, skip_serializing_if = "Option::is_none")]
     ranges: Option<Cow<'a, str>>,
     #[serde(skip_serializing_if = "is_false")]
@@ -59,7 +61,7 @@ fn is_false(value: &bool) -> bool {
 }
 
 /// Writes the content of a request.
-pub(super) fn encode(action: &Action, number: Option<RequestNumber>) -> String {
+pub(super) fn encode(action: &Action, number: Option<RequestNumber>, chunk_len: ChunkLen) -> String {
     let mut body = match action {
         Action::Store(store) => store_body(store),
         Action::Retrieve { hashes, ranges } => {
@@ -80,6 +82,7 @@ pub(super) fn encode(action: &Action, number: Option<RequestNumber>) -> String {
             Body { nonce, ..with_hashes("audit", &Hashes::Many(hashes.clone())) }
         }
     };
+    body.chunk_size = (chunk_len != ChunkLen::BASE).then(|| chunk_len.bytes());
     body.req = number.map(|number| number.to_string().into());
     serde_json::to_string(&body).expect("strings, numbers and lists are always JSON")
 }
@@ -116,7 +119,7 @@ fn with_hashes(action: &'static str, hashes: &Hashes) -> Body<'static> {
 }
 
 /// Reads the content of a request.
-pub(super) fn decode(content: &str) -> Result<(Action, Option<RequestNumber>), WireError> {
+pub(super) fn decode(content: &str) -> Result<(Action, Option<RequestNumber>, ChunkLen), WireError> {
     if content.len() > REQUEST_LEN_MAX {
         return Err(WireError::BlobTooLarge { found: content.len() as u64 / 4 * 3, max: BLOB_LEN_MAX });
     }
@@ -125,8 +128,12 @@ pub(super) fn decode(content: &str) -> Result<(Action, Option<RequestNumber>), W
         Some(text) => Some(text.parse().map_err(|_| WireError::Field { field: "req" })?),
         None => None,
     };
+    let chunk_len = match body.chunk_size {
+        Some(len) => ChunkLen::new(len).ok_or(WireError::Field { field: "chunk_size" })?,
+        None => ChunkLen::BASE,
+    };
     let action = match body.action.as_ref() {
-        "store" => Action::Store(decode_store(&body)?),
+        "store" => Action::Store(decode_store(&body, chunk_len)?),
         "retrieve" => decode_retrieve(&body)?,
         "delete" => Action::Delete(decode_hashes(&body)?),
         "stat" => Action::Stat(decode_hashes(&body)?),
@@ -135,13 +142,13 @@ pub(super) fn decode(content: &str) -> Result<(Action, Option<RequestNumber>), W
         "audit" => decode_audit(&body)?,
         other => return Err(WireError::UnknownAction { action: cut(other) }),
     };
-    Ok((action, number))
+    Ok((action, number, chunk_len))
 }
 
-fn decode_store(body: &Body<'_>) -> Result<Store, WireError> {
+fn decode_store(body: &Body<'_>, chunk_len: ChunkLen) -> Result<Store, WireError> {
     let body_of_store = match &body.data {
         Some(data) => StoreBody::Inline(decode_inline(data)?),
-        None => decode_chunked(body)?,
+        None => decode_chunked(body, chunk_len)?,
     };
     Ok(Store {
         body: body_of_store,
@@ -165,14 +172,14 @@ fn decode_inline(data: &str) -> Result<Bytes, WireError> {
     Ok(bytes.into())
 }
 
-fn decode_chunked(body: &Body<'_>) -> Result<StoreBody, WireError> {
+fn decode_chunked(body: &Body<'_>, chunk_len: ChunkLen) -> Result<StoreBody, WireError> {
     let hash = optional_hash(body.hash.as_ref())?.ok_or(WireError::Field { field: "data" })?;
     let size = body.size.ok_or(WireError::Field { field: "size" })?;
     let chunks = body.chunks.ok_or(WireError::Field { field: "chunks" })?;
     if size > BLOB_LEN_MAX || chunks > CHUNK_COUNT_MAX {
         return Err(WireError::BlobTooLarge { found: size, max: BLOB_LEN_MAX });
     }
-    if chunk_count(size) != Some(chunks) {
+    if chunk_len.count(size) != Some(chunks) {
         return Err(WireError::Field { field: "chunks" });
     }
     Ok(StoreBody::Chunked { hash, size, chunks })

@@ -1,6 +1,7 @@
 //! Round trips of every kind, and what every kind refuses.
 
 mod audit;
+mod larger;
 
 use std::time::Duration;
 
@@ -9,10 +10,10 @@ use nostr::{Event, EventId, JsonUtil, Keys, RelayUrl};
 use proptest::prelude::*;
 
 use crate::types::limits::{
-    BATCH_COUNT_MAX, BLOB_LEN_MAX, CHUNK_LEN, EVENT_LEN_MAX, EXTENSION_COUNT_MAX, RELAY_COUNT_MAX,
-    REQUEST_LEN_MAX, TAG_COUNT_MAX,
+    BATCH_COUNT_MAX, BLOB_LEN_MAX, CHUNK_LEN, CHUNK_LEN_MAX, EVENT_LEN_MAX, EXTENSION_COUNT_MAX,
+    RELAY_COUNT_MAX, REQUEST_LEN_MAX, TAG_COUNT_MAX,
 };
-use crate::types::{AuditNonce, BlobHash, ChunkIndex, ClientId, ProviderId, Timestamp};
+use crate::types::{AuditNonce, BlobHash, ChunkIndex, ChunkLen, ClientId, ProviderId, Timestamp};
 use crate::wire::*;
 
 fn keys() -> Keys {
@@ -34,7 +35,13 @@ fn hash(byte: u8) -> BlobHash {
 
 fn request(action: Action) -> Request {
     let relays = vec![RelayUrl::parse("ws://127.0.0.1:7777").unwrap()];
-    Request { provider: ProviderId::new([9; 32]), relays, number: Some(RequestNumber(0xabc)), action }
+    Request {
+        provider: ProviderId::new([9; 32]),
+        relays,
+        number: Some(RequestNumber(0xabc)),
+        chunk_len: ChunkLen::BASE,
+        action,
+    }
 }
 
 fn response(answer: Answer) -> Response {
@@ -110,6 +117,7 @@ fn announcement_round_trips() {
             about: "in the cellar".into(),
             max_file_size: BLOB_LEN_MAX,
             chunk_size: CHUNK_LEN,
+            chunk_len_max: ChunkLen::MAX,
             retention: Duration::from_secs(retention),
             extensions: Extension::ALL.into_iter().collect(),
             documentation: "https://example.org/docs".into(),
@@ -333,7 +341,7 @@ fn request_beyond_any_blob_is_refused_before_it_is_parsed() {
 #[test]
 fn chunk_outside_its_blob_or_its_length_is_refused() {
     let digits = "ab".repeat(32);
-    let long = "A".repeat(usize::try_from(CHUNK_LEN).unwrap() / 3 * 4 + 8);
+    let long = "A".repeat(usize::try_from(CHUNK_LEN_MAX).unwrap() / 3 * 4 + 8);
     for (index, total, content) in [
         ("2", "2", "aGk="),
         ("0", "0", "aGk="),

@@ -97,6 +97,15 @@ impl ExchangeError {
         }
     }
 
+    /// Whether chunks that are too long may be the reason: they do not come through, or the provider takes none any more.
+    pub(super) fn may_be_for_length(&self) -> bool {
+        match self {
+            Self::Refused { code, .. } => *code == ErrorCode::InvalidRequest,
+            Self::Silent { .. } => true,
+            _ => false,
+        }
+    }
+
     /// The code with which the provider refused, if it did.
     pub fn code(&self) -> Option<&ErrorCode> {
         match self {

@@ -7,11 +7,11 @@ use bytes::Bytes;
 use crate::client::exchange::drive::{Drive, now};
 use crate::client::exchange::link::Link;
 use crate::client::exchange::{Exchange, ExchangeError};
-use crate::session::{FetchOptions, FetchSession, chunking};
+use crate::session::{FetchOptions, FetchSession, Pace};
 use crate::types::limits::{CHUNK_COUNT_MAX, CHUNK_LEN, EVENT_LEN_MAX};
-use crate::types::{BlobHash, ProviderId, Timestamp};
+use crate::types::{BlobHash, ChunkLen, ProviderId, Timestamp};
 use crate::vault::Deed;
-use crate::wire::{Action, Extension, Hashes};
+use crate::wire::{Action, Extension, Hashes, Request};
 
 /// Events beside the chunks that may wait for a fetch.
 const ANSWER_QUEUE_MAX: usize = 16;
@@ -77,15 +77,41 @@ async fn run(
     if !is_directed {
         link.hear_plain_chunks().await?;
     }
+    let chunk_len = link.chunk_len(len.unwrap_or_default());
+    if chunk_len == ChunkLen::BASE {
+        return run_in(link, hash, len, meter, (chunk_len, link.pace(EVENT_LEN_MAX))).await;
+    }
+    let failed = match run_in(link, hash, len, meter, (chunk_len, link.half_pace())).await {
+        Err(error) if error.may_be_for_length() => error,
+        outcome => return outcome,
+    };
+    let outcome = run_in(link, hash, len, meter, (ChunkLen::BASE, link.half_pace())).await;
+    if outcome.is_ok() && matches!(failed, ExchangeError::Silent { .. }) {
+        link.lost_longer_chunks();
+    }
+    outcome
+}
+
+async fn run_in(
+    link: &Link,
+    hash: BlobHash,
+    len: Option<u64>,
+    meter: Option<&AtomicU64>,
+    (chunk_len, pace): (ChunkLen, Pace),
+) -> Result<(Bytes, Option<Timestamp>), ExchangeError> {
+    let is_directed = link.terms.speaks(Extension::Directed);
     let takes_ranges = link.terms.speaks(Extension::Partial);
-    let chunk_count = len.filter(|_| link.terms.chunk_size == CHUNK_LEN).and_then(chunking::count);
-    let options = FetchOptions { chunk_count, window: link.options().chunk_window, takes_ranges };
-    let mut session = FetchSession::new(hash, options, link.pace(EVENT_LEN_MAX), link.random(), now());
+    let is_its_own = link.terms.chunk_size != CHUNK_LEN && chunk_len == ChunkLen::BASE;
+    let chunk_count = len.filter(|_| !is_its_own).and_then(|len| chunk_len.count(len));
+    let window = link.options().window_of(chunk_len);
+    let options = FetchOptions { chunk_count, chunk_len, window, takes_ranges };
+    let mut session = FetchSession::new(hash, options, pace, link.random(), now());
 
     let under_way = if takes_ranges { options.window } else { CHUNK_COUNT_MAX };
     let capacity = chunk_count.unwrap_or(under_way).min(under_way) as usize + ANSWER_QUEUE_MAX;
     let line = link.switch.line((!is_directed).then_some(hash), capacity);
-    let mut request = link.request(Action::Retrieve { hashes: Hashes::One(hash), ranges: None });
+    let action = Action::Retrieve { hashes: Hashes::One(hash), ranges: None };
+    let mut request = Request { chunk_len, ..link.request(action) };
     let outcome = Drive::new(link, line, hash)
         .metered(meter)
         .run(&mut session, |(number, wanted)| {

@@ -8,6 +8,7 @@ use nostr::Keys;
 
 use crate::client::ProviderTerms;
 use crate::client::exchange::link::Link;
+use crate::client::exchange::passages::Passages;
 use crate::client::exchange::record::Records;
 use crate::client::exchange::window::{Pass, Window};
 use crate::client::exchange::{CarrierChoice, ExchangeError, ExchangeOptions};
@@ -31,6 +32,7 @@ struct Inner {
     stored_len: AtomicU64,
     fetched_len: AtomicU64,
     records: Records,
+    passages: Arc<Passages>,
 }
 
 /// Room for an exchange's bytes, at its provider and in all; given back when dropped.
@@ -58,8 +60,9 @@ impl Exchange {
     /// An exchange over this carrier, with no providers yet.
     pub fn new(carrier: Arc<dyn Carrier>, options: ExchangeOptions, env: Env) -> Self {
         let window = Window::new(options.total_window_bytes);
-        let (links, stored_len, fetched_len, records) = Default::default();
-        let inner = Inner { carrier, env, options, links, window, stored_len, fetched_len, records };
+        let (links, stored_len, fetched_len, records, passages) = Default::default();
+        let inner =
+            Inner { carrier, env, options, links, window, stored_len, fetched_len, records, passages };
         Self { inner: Arc::new(inner) }
     }
 
@@ -72,8 +75,9 @@ impl Exchange {
         if self.links().get(&id).is_some_and(|link| link.is_same(&terms, &keys)) {
             return Ok(());
         }
-        let Inner { carrier, env, options, .. } = &*self.inner;
-        let link = Link::open(terms, keys, carrier.clone(), env.clone(), *options).await?;
+        let Inner { carrier, env, options, passages, .. } = &*self.inner;
+        let carrier = (carrier.clone(), passages.clone());
+        let link = Link::open(terms, keys, carrier, env.clone(), *options).await?;
         self.links().insert(id, Arc::new(link));
         Ok(())
     }
@@ -104,6 +108,10 @@ impl Exchange {
 
     pub(super) fn count_fetched(&self, len: u64) {
         self.inner.fetched_len.fetch_add(len, Ordering::Relaxed);
+    }
+
+    pub(super) fn passages(&self) -> &Arc<Passages> {
+        &self.inner.passages
     }
 
     pub(super) fn records(&self) -> &Records {

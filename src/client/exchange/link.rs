@@ -10,6 +10,7 @@ use tokio::task::JoinSet;
 use crate::client::ProviderTerms;
 use crate::client::exchange::direct::DirectWay;
 use crate::client::exchange::drive::now;
+use crate::client::exchange::passages::Passages;
 use crate::client::exchange::switch::Switch;
 use crate::client::exchange::window::Window;
 use crate::client::exchange::{ExchangeError, ExchangeOptions};
@@ -17,9 +18,9 @@ use crate::env::Env;
 use crate::session::Pace;
 use crate::transport::{Carrier, Route, Subscription, TransportError};
 use crate::types::limits::EVENT_LEN_MAX;
-use crate::types::{AuditNonce, ProviderId, Timestamp};
+use crate::types::{AuditNonce, ChunkLen, ProviderId, Timestamp};
 use crate::wire::{
-    AUDIT_KIND, Action, CHUNK_KIND, Draft, RESPONSE_KIND, Request, RequestNumber, STATUS_KIND,
+    AUDIT_KIND, Action, CHUNK_KIND, Draft, Extension, RESPONSE_KIND, Request, RequestNumber, STATUS_KIND,
 };
 
 /// Shortest wait before a first retry: less is not worth an event.
@@ -49,6 +50,7 @@ pub(super) struct Link {
     pub(super) window: Arc<Window>,
     keys: Keys,
     carrier: Arc<dyn Carrier>,
+    passages: Arc<Passages>,
     env: Env,
     options: ExchangeOptions,
     way: Arc<Mutex<Way>>,
@@ -75,7 +77,7 @@ impl Link {
     pub(super) async fn open(
         terms: ProviderTerms,
         keys: Keys,
-        carrier: Arc<dyn Carrier>,
+        (carrier, passages): (Arc<dyn Carrier>, Arc<Passages>),
         env: Env,
         options: ExchangeOptions,
     ) -> Result<Self, ExchangeError> {
@@ -95,6 +97,7 @@ impl Link {
             window: Window::new(options.provider_window_bytes),
             keys,
             carrier,
+            passages,
             env,
             options,
             way,
@@ -124,7 +127,23 @@ impl Link {
     pub(super) fn request(&self, action: Action) -> Request {
         let is_numbered = !self.terms.is_plain();
         let number = is_numbered.then(|| RequestNumber(self.random()));
-        Request { provider: self.id, relays: self.carrier.connected(), number, action }
+        let (relays, chunk_len) = (self.carrier.connected(), ChunkLen::BASE);
+        Request { provider: self.id, relays, number, chunk_len, action }
+    }
+
+    /// How long the chunks are that a blob of `len` bytes travels in. It may go over any relay that is connected.
+    pub(super) fn chunk_len(&self, len: u64) -> ChunkLen {
+        let most = self.terms.chunk_len_max.min(self.options.chunk_len_max);
+        if most == ChunkLen::BASE || !self.terms.speaks(Extension::Larger) {
+            return ChunkLen::BASE;
+        }
+        let relays = self.carrier.connected();
+        self.passages.chunk_len(len, &relays, &self.carrier, &self.env).min(most)
+    }
+
+    /// Longer chunks failed where those of the base protocol did not.
+    pub(super) fn lost_longer_chunks(&self) {
+        self.passages.lost(&self.carrier.connected(), self.env.now());
     }
 
     /// Stamps, signs and sends an event: to the relay that the provider was last heard on, or to all.
@@ -157,6 +176,13 @@ impl Link {
         let slow = Duration::from_millis(event_len as u64 / 256);
         let retry_first = retry_first.max(stall_timeout / 3) + slow;
         Pace { retry_first, retry_max: retry_first * 2, stall_timeout: stall_timeout + slow * 2 }
+    }
+
+    /// The waits of a conversation that has longer chunks to fall back from, and of the one that follows it: together no
+    /// longer than that of others.
+    pub(super) fn half_pace(&self) -> Pace {
+        let pace = self.pace(EVENT_LEN_MAX);
+        Pace { stall_timeout: pace.stall_timeout / 2, ..pace }
     }
 
     /// The waits of a question that others depend on: whoever answers at all has answered by then.

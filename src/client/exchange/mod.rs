@@ -11,6 +11,7 @@
 //! | `store`, `fetch`, `batch`, `audit` | the operations |
 //! | `direct` | the way without relays, where the provider has one |
 //! | `record` | what providers did in this run |
+//! | `passages`, `measure` | how long chunks the relays pass: what is known, how it is found out |
 
 mod audit;
 mod batch;
@@ -20,7 +21,9 @@ mod error;
 mod fetch;
 mod handle;
 mod link;
+mod measure;
 mod options;
+mod passages;
 mod record;
 mod store;
 mod switch;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use nostr::EventId;
 
-use crate::types::{BlobHash, ProviderId, Timestamp};
+use crate::types::{BlobHash, ChunkLen, ProviderId, Timestamp};
 
 /// Settings of an [`Exchange`](crate::client::Exchange).
 #[derive(Debug, Clone, Copy)]
@@ -15,10 +15,13 @@ pub struct ExchangeOptions {
     pub provider_window_bytes: u64,
     /// Bytes of blobs under way at all providers.
     pub total_window_bytes: u64,
-    /// Chunks of one blob under way.
+    /// Chunks of one blob under way, of the base protocol; of longer ones fewer.
     pub chunk_window: u32,
     /// Which way exchanges take.
     pub carrier: CarrierChoice,
+    /// The longest chunks that are asked for over relays, of providers that take them, where the relays pass them. With
+    /// the base protocol's, relays are not measured.
+    pub chunk_len_max: ChunkLen,
 }
 
 /// Which way exchanges take.
@@ -33,6 +36,15 @@ pub enum CarrierChoice {
     Direct,
 }
 
+impl ExchangeOptions {
+    /// How many chunks of one blob are under way, if they have this length.
+    pub(super) fn window_of(&self, chunk_len: ChunkLen) -> u32 {
+        const COUNT_MIN: u32 = 2;
+        let bytes = u64::from(self.chunk_window) * ChunkLen::BASE.bytes();
+        u32::try_from(bytes / chunk_len.bytes()).unwrap_or(u32::MAX).max(COUNT_MIN.min(self.chunk_window))
+    }
+}
+
 impl Default for ExchangeOptions {
     fn default() -> Self {
         Self {
@@ -41,6 +53,7 @@ impl Default for ExchangeOptions {
             total_window_bytes: 24 * 1024 * 1024,
             chunk_window: 64,
             carrier: CarrierChoice::Best,
+            chunk_len_max: ChunkLen::BASE,
         }
     }
 }

@@ -80,6 +80,7 @@ impl Client {
     /// Writes down what providers did since the last call: at the end of a run, however it ended. Of those that were
     /// only looked at nothing is kept: a crowd of newcomers must not push others out.
     pub fn remember_deeds(&self) {
+        self.remember_passages();
         let records = self.exchange.take_records();
         if records.is_empty() {
             return;

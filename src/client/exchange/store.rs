@@ -9,11 +9,11 @@ use nostr::{JsonUtil, RelayUrl};
 use crate::client::exchange::drive::{Drive, Outcome, now};
 use crate::client::exchange::link::Link;
 use crate::client::exchange::{Exchange, ExchangeError, Receipt, StoreOptions};
-use crate::session::{AskSession, StoreSend, StoreSession, chunking};
+use crate::session::{AskSession, Pace, StoreSend, StoreSession, chunking};
 use crate::types::limits::{BLOB_LEN_MAX, CHUNK_LEN, EVENT_LEN_MAX};
-use crate::types::{BlobHash, ProviderId};
+use crate::types::{BlobHash, ChunkLen, ProviderId};
 use crate::vault::Deed;
-use crate::wire::{Action, Answer, BlobInfo, Draft, ErrorCode, Extension, Store, StoreBody, Upload};
+use crate::wire::{Action, Answer, BlobInfo, Draft, ErrorCode, Extension, Request, Store, StoreBody, Upload};
 
 /// Answers that may wait for a store: few are ever sent.
 const ANSWER_QUEUE_MAX: usize = 16;
@@ -91,19 +91,40 @@ async fn store_chunked(
     blob: &Bytes,
     options: &StoreOptions,
 ) -> Result<Outcome<BlobInfo>, ExchangeError> {
+    let chunk_len = link.chunk_len(blob.len() as u64);
+    if chunk_len == ChunkLen::BASE {
+        return store_in(link, hash, blob, options, (chunk_len, link.pace(EVENT_LEN_MAX))).await;
+    }
+    let failed = match store_in(link, hash, blob, options, (chunk_len, link.half_pace())).await {
+        Err(error) if error.may_be_for_length() => error,
+        outcome => return outcome,
+    };
+    let outcome = store_in(link, hash, blob, options, (ChunkLen::BASE, link.half_pace())).await;
+    if outcome.is_ok() && matches!(failed, ExchangeError::Silent { .. }) {
+        link.lost_longer_chunks();
+    }
+    outcome
+}
+
+async fn store_in(
+    link: &Link,
+    hash: BlobHash,
+    blob: &Bytes,
+    options: &StoreOptions,
+    (chunk_len, pace): (ChunkLen, Pace),
+) -> Result<Outcome<BlobInfo>, ExchangeError> {
     let (provider, size) = (link.id, blob.len() as u64);
-    let total = chunking::count(size).ok_or(ExchangeError::Corrupt { provider, hash })?;
+    let total = chunk_len.count(size).ok_or(ExchangeError::Corrupt { provider, hash })?;
     let body = StoreBody::Chunked { hash, size, chunks: total };
-    let request = link.request(store_action(link, body, options));
-    let window = link.options().chunk_window;
-    let session =
-        StoreSession::new((hash, size, total), window, link.pace(EVENT_LEN_MAX), link.random(), now());
+    let request = Request { chunk_len, ..link.request(store_action(link, body, options)) };
+    let window = link.options().window_of(chunk_len);
+    let session = StoreSession::new((hash, size, total), window, pace, link.random(), now());
     let drive = Drive::new(link, link.switch.line(None, ANSWER_QUEUE_MAX), hash);
     drive
         .run(session, |message| match message {
             StoreSend::Request(number) => (request.to_draft(), Some(number)),
             StoreSend::Chunk(index) => {
-                let data = chunking::chunk(blob, index);
+                let data = chunking::chunk(blob, index, chunk_len);
                 (Upload { provider, hash, index, total, data }.to_draft(), None)
             }
         })

@@ -80,9 +80,7 @@ async fn refusals_say_why() {
         (r#"{"action":"store","data":"%%%"}"#, ErrorCode::InvalidRequest),
         ("no json", ErrorCode::InvalidRequest),
     ] {
-        let mut draft =
-            Request { provider: client.provider, relays: vec![], number: None, action: retrieve(hash) }
-                .to_draft();
+        let mut draft = client.draft(retrieve(hash), None);
         draft.content = content.to_owned();
         let event = client.sign(draft);
         assert_eq!(client.ask_with(event).await.error(), Some(code), "{content}");

@@ -2,11 +2,15 @@
 
 use super::*;
 use crate::types::limits::UPLOADS_LEN_MAX;
-use crate::wire::ChunkSet;
+use crate::wire::{ChunkSet, Extension};
 
 fn chunked(blob: &[u8]) -> Action {
+    chunked_in(ChunkLen::BASE, blob)
+}
+
+fn chunked_in(chunk_len: ChunkLen, blob: &[u8]) -> Action {
     let size = blob.len() as u64;
-    let body = StoreBody::Chunked { hash: BlobHash::of(blob), size, chunks: chunking::count(size).unwrap() };
+    let body = StoreBody::Chunked { hash: BlobHash::of(blob), size, chunks: chunk_len.count(size).unwrap() };
     Action::Store(Store { body, filename: None, encrypt: false, quiet: true, retention: None })
 }
 
@@ -17,7 +21,7 @@ async fn blob_in_chunks_is_stored_when_the_last_one_has_come() {
     for len in [0, 1, 32_768, 524_288] {
         let bytes = blob(len, 1);
         let event = client.request(chunked(&bytes), Some(1));
-        let chunks = chunking::count(len as u64).unwrap();
+        let chunks = ChunkLen::BASE.count(len as u64).unwrap();
         let id = event.id;
         client.publish(event).await;
         client.upload(&bytes, (0..chunks).rev()).await;
@@ -27,6 +31,50 @@ async fn blob_in_chunks_is_stored_when_the_last_one_has_come() {
         assert_eq!(client.ask(retrieve(BlobHash::of(&bytes))).await.bytes(), bytes);
     }
     assert_eq!(scene.provider().gauges().upload_count, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn blob_comes_and_goes_in_chunks_as_long_as_was_asked_for() {
+    let scene = Scene::new().await;
+    let mut client = scene.client().await;
+    for (seed, len) in (1..).zip([65_536, 524_288]) {
+        client.chunk_len = ChunkLen::new(len).unwrap();
+        for size in [40_000, 524_288, 1_200_001] {
+            let bytes = blob(size, seed);
+            let count = client.chunk_len.count(size as u64).unwrap();
+            let event = client.request(chunked_in(client.chunk_len, &bytes), Some(1));
+            client.publish(event).await;
+            client.upload(&bytes, (0..count).rev()).await;
+            let response = Response::parse(&client.inbox.next().await.unwrap().event).unwrap();
+            assert!(matches!(response.answer, Answer::Stored(info) if info.chunks == count), "{len} {size}");
+            let reply = client.ask_numbered(retrieve(BlobHash::of(&bytes))).await;
+            assert_eq!(reply.chunks.len(), count as usize);
+            assert_eq!(reply.bytes(), bytes);
+            let ranges = Some(ChunkSet::parse("0").unwrap());
+            let hashes = Hashes::One(BlobHash::of(&bytes));
+            let reply = client.ask_numbered(Action::Retrieve { hashes, ranges }).await;
+            assert_eq!(reply.chunks[0].data, bytes[..size.min(usize::try_from(len).unwrap())]);
+            assert!(matches!(reply.outcome, Ok(Answer::Available(info)) if info.chunks == count));
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn longer_chunks_than_were_announced_are_refused_and_none_are_announced_where_there_are_none() {
+    for (chunk_len_max, is_larger) in [(ChunkLen::at_most(65_536), true), (ChunkLen::BASE, false)] {
+        let scene = Scene::with(ProviderOptions { chunk_len_max, ..ProviderOptions::default() }).await;
+        let announcement = scene.provider().server.announcement();
+        assert_eq!(announcement.extensions.contains(&Extension::Larger), is_larger);
+        assert_eq!((announcement.chunk_size, announcement.chunk_len_max), (32_768, chunk_len_max));
+        let mut client = scene.client().await;
+        let bytes = blob(200_000, 1);
+        client.store(&bytes).await;
+        client.chunk_len = ChunkLen::MAX;
+        for action in [chunked_in(ChunkLen::MAX, &bytes), retrieve(BlobHash::of(&bytes))] {
+            let reply = client.ask_numbered(action).await;
+            assert_eq!((reply.error(), reply.chunks.len()), (Some(ErrorCode::InvalidRequest), 0));
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -80,7 +128,7 @@ async fn chunks_that_are_not_the_named_blob_are_refused() {
     let event = client.request(chunked(&named), Some(1));
     client.publish(event).await;
     for index in [0, 1].map(ChunkIndex) {
-        let data = chunking::chunk(&Bytes::copy_from_slice(&sent), index);
+        let data = chunking::chunk(&Bytes::copy_from_slice(&sent), index, ChunkLen::BASE);
         let (provider, hash) = (client.provider, BlobHash::of(&named));
         let event = client.sign(Upload { provider, hash, index, total: 2, data }.to_draft());
         client.publish(event).await;

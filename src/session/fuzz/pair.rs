@@ -9,7 +9,7 @@ use crate::session::{
     Begun, Failure, FetchOptions, FetchSession, Pace, Reassembly, ReassemblyLimits, Step, StoreSend,
     StoreSession, Try, UploadKey, chunking,
 };
-use crate::types::{BlobHash, ChunkIndex, ClientId, ProviderId, Timestamp};
+use crate::types::{BlobHash, ChunkIndex, ChunkLen, ClientId, ProviderId, Timestamp};
 use crate::wire::{Answer, BlobInfo, Chunk, ChunkSet, ErrorCode, StatusKind, Upload};
 
 use super::{STEP_COUNT_MAX, status};
@@ -146,7 +146,7 @@ impl Provider {
     }
 
     fn total(&self) -> u32 {
-        chunking::count(self.blob.len() as u64).expect("a blob of a few chunks")
+        ChunkLen::BASE.count(self.blob.len() as u64).expect("a blob of a few chunks")
     }
 
     /// What happens to providers.
@@ -165,7 +165,7 @@ impl Provider {
                 Some(ToClient::Answer(Answer::Stored(self.info()), number))
             }
             StoreSend::Request(number) => {
-                match self.uploads.begin(key, self.blob.len() as u64, number, now) {
+                match self.uploads.begin(key, (self.blob.len() as u64, ChunkLen::BASE), number, now) {
                     Ok(Begun::Known(chunks)) => {
                         Some(ToClient::Answer(Answer::Missing { hash: self.hash, chunks }, number))
                     }
@@ -174,7 +174,8 @@ impl Provider {
                 }
             }
             StoreSend::Chunk(index) => {
-                let (hash, total, data) = (self.hash, self.total(), chunking::chunk(&self.blob, index));
+                let (hash, total, data) =
+                    (self.hash, self.total(), chunking::chunk(&self.blob, index, ChunkLen::BASE));
                 let chunk = Upload { provider: ProviderId::new([2; 32]), hash, index, total, data };
                 let whole = self.uploads.chunk(key, &chunk, now)?;
                 assert!(whole == self.blob, "what came together is what was sent");
@@ -194,7 +195,7 @@ impl Provider {
     }
 
     fn chunk(&self, index: ChunkIndex) -> Chunk {
-        let mut data = chunking::chunk(&self.blob, index);
+        let mut data = chunking::chunk(&self.blob, index, ChunkLen::BASE);
         if self.is_damaged && index.0 + 1 == self.total() {
             data = data.iter().map(|byte| byte ^ 1).collect();
         }
@@ -249,7 +250,12 @@ fn store(provider: &mut Provider, faults: &mut Faults<'_>) -> Result<BlobInfo, F
 fn fetch(provider: &Provider, manner: u8, faults: &mut Faults<'_>) -> Result<Bytes, Failure> {
     faults.begin();
     let chunk_count = (manner & 2 == 0).then(|| provider.total());
-    let options = FetchOptions { chunk_count, window: WINDOW, takes_ranges: manner & 4 == 0 };
+    let options = FetchOptions {
+        chunk_count,
+        chunk_len: ChunkLen::BASE,
+        window: WINDOW,
+        takes_ranges: manner & 4 == 0,
+    };
     let mut session = FetchSession::new(provider.hash, options, Pace::default(), 1, faults.now);
     let (mut to_provider, mut to_client) = (Queue(Vec::new()), Queue(Vec::new()));
     let take = |session: &mut FetchSession, message, now| match message {

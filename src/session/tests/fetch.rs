@@ -10,7 +10,7 @@ use super::link::{Faults, Link};
 use super::{instant, status};
 use crate::session::fetch::FetchSend;
 use crate::session::{Failure, FetchOptions, FetchSession, Pace, Step, Try};
-use crate::types::{BlobHash, ChunkIndex, ClientId, Timestamp};
+use crate::types::{BlobHash, ChunkIndex, ChunkLen, ClientId, Timestamp};
 use crate::wire::{Answer, BlobInfo, Chunk, Direction, ErrorCode, StatusKind};
 
 #[derive(Clone)]
@@ -109,8 +109,9 @@ fn run(seed: u64, provider: &Provider, options: FetchOptions, faults: Faults) ->
     }
 }
 
-const EXTENDED: FetchOptions = FetchOptions { chunk_count: None, window: 32, takes_ranges: true };
-const PLAIN: FetchOptions = FetchOptions { chunk_count: None, window: 32, takes_ranges: false };
+const EXTENDED: FetchOptions =
+    FetchOptions { chunk_count: None, chunk_len: ChunkLen::BASE, window: 32, takes_ranges: true };
+const PLAIN: FetchOptions = FetchOptions { takes_ranges: false, ..EXTENDED };
 
 #[test]
 fn fetch_brings_the_right_bytes_over_every_link_that_lets_some_through() {
@@ -118,8 +119,12 @@ fn fetch_brings_the_right_bytes_over_every_link_that_lets_some_through() {
         let mut rng = StdRng::seed_from_u64(seed);
         let provider = Provider::new(rng.random_range(0..=60), rng.random());
         let chunk_count = rng.random::<bool>().then_some(provider.total);
-        let options =
-            FetchOptions { chunk_count, window: rng.random_range(1..=32), takes_ranges: rng.random() };
+        let options = FetchOptions {
+            chunk_count,
+            window: rng.random_range(1..=32),
+            takes_ranges: rng.random(),
+            ..EXTENDED
+        };
         let run = run(seed, &provider, options, Faults::of_seed(seed));
         assert_eq!(run.outcome, Ok(provider.blob.clone()), "seed {seed} after {:?}", run.took);
         if options.takes_ranges {

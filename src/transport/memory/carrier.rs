@@ -96,6 +96,11 @@ impl Carrier for MemoryCarrier {
             Ok(subscription)
         })
     }
+
+    fn apart(&self, relay: RelayUrl) -> BoxFuture<'_, Result<Arc<dyn Carrier>, TransportError>> {
+        let hubs = self.hubs.iter().filter(|hub| hub.url() == relay).cloned().collect();
+        Box::pin(async move { Ok(Arc::new(Self::new(hubs)) as Arc<dyn Carrier>) })
+    }
 }
 
 /// An answer that misses a relay is complete only at the deadline.

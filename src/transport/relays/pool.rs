@@ -51,6 +51,7 @@ pub struct Relays {
     /// What the SDK's pool finds the links by; gone with this.
     _links: Arc<Links>,
     name_next: AtomicU64,
+    env: Env,
     /// One for each link; they end with this.
     _tasks: JoinSet<()>,
 }
@@ -76,7 +77,8 @@ impl Relays {
         }
         let member = |link: &Arc<Link>| Member { link: link.clone(), is_congested: AtomicBool::new(false) };
         let members = links.values().map(member).collect();
-        let relays = Self { members, _links: links, name_next: AtomicU64::new(0), _tasks: tasks };
+        let relays =
+            Self { members, _links: links, name_next: AtomicU64::new(0), env: options.env, _tasks: tasks };
         relays.wait_for_first(options.deadline).await?;
         Ok(relays)
     }
@@ -235,6 +237,11 @@ impl Carrier for Relays {
             let _ = timeout(SUBSCRIBE_WAIT, settled).await;
             Ok(subscription)
         })
+    }
+
+    fn apart(&self, relay: RelayUrl) -> BoxFuture<'_, Result<Arc<dyn Carrier>, TransportError>> {
+        let options = ConnectOptions { env: self.env.clone(), ..ConnectOptions::default() };
+        Box::pin(async move { Ok(Arc::new(Self::connect(&[relay], options).await?) as Arc<dyn Carrier>) })
     }
 }
 

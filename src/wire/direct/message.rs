@@ -7,7 +7,7 @@ use bytes::{Buf, BufMut, Bytes};
 use crate::types::limits::{
     BATCH_COUNT_MAX, BLOB_LEN_MAX, DIRECT_TEXT_LEN_MAX, ERROR_CODE_LEN_MAX, STATUS_TEXT_LEN_MAX,
 };
-use crate::types::{BlobHash, ClientId, Timestamp};
+use crate::types::{BlobHash, ChunkLen, ClientId, Timestamp};
 use crate::wire::audit::AuditAnswer;
 use crate::wire::tags::printable;
 use crate::wire::{Action, Answer, ErrorCode, RequestNumber, WireError, request_body, response_body};
@@ -151,7 +151,7 @@ impl Encoded {
 impl DirectMessage {
     /// A question other than for a blob's bytes.
     pub fn ask(id: DirectId, at: Timestamp, action: &Action, number: Option<RequestNumber>) -> Self {
-        Self::Ask { id, at, content: request_body::encode(action, number) }
+        Self::Ask { id, at, content: request_body::encode(action, number, ChunkLen::BASE) }
     }
 
     /// Its answer.
@@ -170,8 +170,8 @@ impl DirectMessage {
     /// As for a request event; and for what has a message of its own here, a store or a retrieve.
     pub fn read_ask(content: &str) -> Result<(Action, Option<RequestNumber>), WireError> {
         match request_body::decode(content)? {
-            (Action::Store(_) | Action::Retrieve { .. }, _) => Err(WireError::Field { field: "action" }),
-            read => Ok(read),
+            (Action::Store(_) | Action::Retrieve { .. }, ..) => Err(WireError::Field { field: "action" }),
+            (action, number, _) => Ok((action, number)),
         }
     }
 

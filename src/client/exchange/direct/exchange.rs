@@ -12,8 +12,8 @@ use crate::client::exchange::drive::{Conversation, Have, now};
 use crate::client::exchange::link::Link;
 use crate::client::exchange::{ExchangeError, StoreOptions};
 use crate::session::{AskSession, Failure, FetchOptions, FetchSession, Pace};
-use crate::types::BlobHash;
 use crate::types::limits::EVENT_LEN_MAX;
+use crate::types::{BlobHash, ChunkLen};
 use crate::wire::{
     Action, Answer, AuditAnswer, BlobInfo, DirectId, DirectMessage, DirectStore, RequestNumber,
 };
@@ -84,7 +84,8 @@ impl Direct<'_> {
         len: Option<u64>,
         meter: Option<&AtomicU64>,
     ) -> Settled<Bytes> {
-        let options = FetchOptions { chunk_count: None, window: 1, takes_ranges: false };
+        let options =
+            FetchOptions { chunk_count: None, chunk_len: ChunkLen::BASE, window: 1, takes_ranges: false };
         let len = len.and_then(|len| usize::try_from(len).ok()).unwrap_or(EVENT_LEN_MAX);
         let mut session = FetchSession::new(hash, options, self.pace(len), self.link.random(), now());
         self.run(&mut session, |id| DirectMessage::Request { id, hash }, hash, meter).await

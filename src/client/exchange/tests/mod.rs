@@ -261,6 +261,7 @@ async fn directory_takes_each_providers_newest_announcement() {
             about: String::new(),
             max_file_size: BLOB_LEN_MAX,
             chunk_size: terms.chunk_size,
+            chunk_len_max: terms.chunk_len_max,
             retention: terms.retention,
             extensions: [Extension::Directed].into(),
             documentation: String::new(),

@@ -12,7 +12,7 @@ use crate::client::ProviderTerms;
 use crate::session::chunking;
 use crate::transport::{Carrier, Route};
 use crate::types::limits::{BLOB_LEN_MAX, CHUNK_LEN};
-use crate::types::{BlobHash, ChunkIndex, ClientId, ProviderId, Timestamp};
+use crate::types::{BlobHash, ChunkIndex, ChunkLen, ClientId, ProviderId, Timestamp};
 use crate::wire::*;
 
 /// How a provider misbehaves.
@@ -230,11 +230,11 @@ impl State {
         ranges: Option<&ChunkSet>,
     ) -> Vec<Draft> {
         let blob = &self.blobs[&hash];
-        let total = chunking::count(blob.len() as u64).unwrap();
+        let total = ChunkLen::BASE.count(blob.len() as u64).unwrap();
         let wanted = (0..total).map(ChunkIndex).filter(|index| ranges.is_none_or(|set| set.contains(*index)));
         let direction = (!self.is_plain).then_some(Direction { request: event.id, requester });
         let chunk = |index| {
-            let mut data = chunking::chunk(blob, index);
+            let mut data = chunking::chunk(blob, index, ChunkLen::BASE);
             if self.manner == Manner::Corrupt {
                 data = data.iter().map(|byte| byte ^ 1).collect();
             }
@@ -247,7 +247,7 @@ impl State {
     fn info(&self, hash: BlobHash) -> BlobInfo {
         let size = self.len(hash);
         let hash = if self.manner == Manner::Liar { BlobHash::new([1; 32]) } else { hash };
-        BlobInfo { hash, size, chunks: chunking::count(size).unwrap(), expires: EXPIRES }
+        BlobInfo { hash, size, chunks: ChunkLen::BASE.count(size).unwrap(), expires: EXPIRES }
     }
 
     fn len(&self, hash: BlobHash) -> u64 {
