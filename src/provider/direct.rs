@@ -73,7 +73,7 @@ impl Server {
             Received::PassedOver { id, why } => {
                 let refusal = match why {
                     Unfit::TooLarge { len } => self.too_large(len),
-                    Unfit::NoRoom => Refusal::busy(),
+                    Unfit::NoRoom | Unfit::Unwanted => Refusal::busy(),
                 };
                 self.answer(&self.guest_caller(client, self.env.now(), id, outbox), Err(refusal)).await;
                 return true;

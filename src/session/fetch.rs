@@ -111,6 +111,11 @@ impl FetchSession {
         self.outcome.get_or_insert(if is_right { Ok(blob) } else { Err(Failure::Corrupt) });
     }
 
+    /// Bytes of the blob, or of what stands before it, came at that time, as the direct path brings them.
+    pub fn moved(&mut self, at: Instant) {
+        self.patience.progress(at);
+    }
+
     /// Takes in an answer to one of the tries.
     pub fn answer(&mut self, answer: &Answer, to: Try, now: Instant) {
         if self.outcome.is_some() {

@@ -256,6 +256,10 @@ pub const DIRECT_SEND_LEN_MAX: usize = 32 * 1024 * 1024;
 pub const DIRECT_CLIENT_SEND_LEN_MAX: usize = DIRECT_SEND_LEN_MAX / 2;
 /// Messages that wait to be written to one connection of the direct path; whoever sends more waits.
 pub const DIRECT_QUEUE_COUNT_MAX: usize = 16;
+/// Bytes of blobs that a client takes in at once over all of its connections.
+pub const DIRECT_FETCH_LEN_MAX: usize = 32 * 1024 * 1024;
+/// Blobs on one connection that were asked for and that nobody waits for any more, of which is known that they may come.
+pub const DIRECT_LEFT_COUNT_MAX: usize = 1_024;
 /// How long a handshake of the direct path may take.
 pub const DIRECT_HANDSHAKE_MAX: Duration = Duration::from_secs(5);
 /// How long the other side of the direct path may take for one record, once a message has begun.

@@ -47,6 +47,9 @@ pub(super) trait Conversation {
     type Output;
     fn step(&mut self, now: Instant) -> Step<Self::Send, Self::Output>;
     fn take(&mut self, input: Input, now: Instant);
+
+    /// A part of an answer came over the connection that this conversation waits on.
+    fn moved(&mut self, _at: Instant) {}
 }
 
 /// An event to send, and the try that it is, if it is a request.
@@ -280,5 +283,9 @@ impl Conversation for &mut FetchSession {
             Input::Blob(hash, blob) => self.whole(hash, blob),
             Input::Audit(_) | Input::Have(_) => {}
         }
+    }
+
+    fn moved(&mut self, at: Instant) {
+        FetchSession::moved(self, at);
     }
 }

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use nostr::Keys;
+use tokio::sync::Semaphore;
 
 use crate::client::ProviderTerms;
 use crate::client::exchange::link::Link;
@@ -15,6 +16,7 @@ use crate::client::exchange::{CarrierChoice, ExchangeError, ExchangeOptions};
 use crate::env::Env;
 use crate::transport::Carrier;
 use crate::types::ProviderId;
+use crate::types::limits::DIRECT_FETCH_LEN_MAX;
 
 /// Blobs to and from providers. Clones share everything; all methods may be called from many tasks at once.
 #[derive(Clone)]
@@ -29,6 +31,8 @@ struct Inner {
     links: Mutex<BTreeMap<ProviderId, Arc<Link>>>,
     /// Room for bytes under way everywhere.
     window: Arc<Window>,
+    /// Room for blobs that come over connections, in KiB.
+    intake: Arc<Semaphore>,
     stored_len: AtomicU64,
     fetched_len: AtomicU64,
     records: Records,
@@ -61,8 +65,19 @@ impl Exchange {
     pub fn new(carrier: Arc<dyn Carrier>, options: ExchangeOptions, env: Env) -> Self {
         let window = Window::new(options.total_window_bytes);
         let (links, stored_len, fetched_len, records, passages) = Default::default();
-        let inner =
-            Inner { carrier, env, options, links, window, stored_len, fetched_len, records, passages };
+        let intake = Arc::new(Semaphore::new(DIRECT_FETCH_LEN_MAX / 1024));
+        let inner = Inner {
+            carrier,
+            env,
+            options,
+            links,
+            window,
+            intake,
+            stored_len,
+            fetched_len,
+            records,
+            passages,
+        };
         Self { inner: Arc::new(inner) }
     }
 
@@ -75,9 +90,10 @@ impl Exchange {
         if self.links().get(&id).is_some_and(|link| link.is_same(&terms, &keys)) {
             return Ok(());
         }
-        let Inner { carrier, env, options, passages, .. } = &*self.inner;
+        let Inner { carrier, env, options, intake, passages, .. } = &*self.inner;
         let carrier = (carrier.clone(), passages.clone());
-        let link = Link::open(terms, keys, carrier, env.clone(), *options).await?;
+        let opening = Link::open(terms, keys, carrier, env.clone(), *options, intake.clone());
+        let link = opening.await?;
         self.links().insert(id, Arc::new(link));
         Ok(())
     }

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use nostr::{Event, Filter, Keys, Kind, PublicKey, RelayUrl};
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, Semaphore};
 use tokio::task::JoinSet;
 
 use crate::client::ProviderTerms;
@@ -74,21 +74,23 @@ struct Way {
 }
 
 impl Link {
+    /// Begins to listen to a provider; blobs of its direct path take their room from `room`, in KiB.
     pub(super) async fn open(
         terms: ProviderTerms,
         keys: Keys,
         (carrier, passages): (Arc<dyn Carrier>, Arc<Passages>),
         env: Env,
         options: ExchangeOptions,
+        room: Arc<Semaphore>,
     ) -> Result<Self, ExchangeError> {
         let way = Arc::<Mutex<Way>>::default();
         let heard = way.clone();
         let direct = DirectWay::new(
             (terms.id, terms.endpoints.clone()),
             options.carrier,
-            keys.clone(),
-            env.clone(),
+            (keys.clone(), env.clone()),
             Arc::new(move || hear(&mut lock(&heard))),
+            room,
         );
         let link = Self {
             id: terms.id,

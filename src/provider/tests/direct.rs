@@ -5,7 +5,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
 use super::*;
-use crate::transport::direct::tests::connected_as;
+use crate::transport::direct::tests::pipes::connected_as;
 use crate::transport::direct::{DirectConnection, Intake, Received, StoresUpTo};
 use crate::types::ClientId;
 use crate::types::limits::{DIRECT_ROOM_WAIT_MAX, DIRECT_STALL_MAX, HOLD_WAIT_MAX};

@@ -43,7 +43,7 @@ pub struct Outbox {
 pub struct Inbox {
     records: Records,
     opener: Opener,
-    /// Decides over messages with blobs; without one all are taken.
+    /// Decides over messages with blobs; without one none are taken.
     intake: Option<Intake>,
     /// The rest of a message that is not taken in.
     passed_over: Option<PassedOver>,
@@ -128,6 +128,11 @@ impl Outbox {
 }
 
 impl Inbox {
+    /// Messages with blobs are decided over by `intake` from now on.
+    pub fn set_intake(&mut self, intake: Intake) {
+        self.intake = Some(intake);
+    }
+
     /// The next message, if its first record comes within `idle`. Not to be dropped before it is there.
     ///
     /// # Errors
@@ -163,8 +168,11 @@ impl Inbox {
             let is_short = joining.len() <= DIRECT_TEXT_LEN_MAX + HEAD_LEN_MAX;
             return if is_short { Ok(Ok(Room::new())) } else { Err(wrong("its text is too long")) };
         };
-        let Some(intake) = &self.intake else { return Ok(Ok(Room::new())) };
-        match intake.admit(&beginning).await {
+        let admitted = match &self.intake {
+            Some(intake) => intake.admit(&beginning).await,
+            None => Err(Verdict::End),
+        };
+        match admitted {
             Ok(held) => Ok(Ok(held)),
             Err(Verdict::PassOver(why)) => {
                 let len = joining.len() - joining.so_far().len();
@@ -203,6 +211,9 @@ impl Inbox {
             let record =
                 timeout(DIRECT_STALL_MAX, self.record()).await.map_err(|_| DirectError::Broken)??;
             joining.add(&record, &mut self.opener)?;
+            if let Some(intake) = &self.intake {
+                intake.judge.moved();
+            }
         }
         Ok(joining.into_bytes())
     }

@@ -14,7 +14,8 @@ use crate::types::ProviderId;
 use crate::types::limits::DIRECT_HANDSHAKE_MAX;
 use crate::wire::direct::Ack;
 
-/// Connects to `provider`, which announces `endpoint`, as the owner of `keys`.
+/// Connects to `provider`, which announces `endpoint`, as the owner of `keys`. Blobs are taken in once the inbox is told
+/// which ([`Inbox::set_intake`](crate::transport::direct::Inbox::set_intake)).
 ///
 /// # Errors
 /// [`DirectError`]. A provider of another key learns nothing but the client's address.

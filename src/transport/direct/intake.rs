@@ -12,6 +12,9 @@ use crate::wire::direct::Beginning;
 pub trait Judge: Send + Sync {
     /// What is to be done with such a message.
     fn judge(&self, beginning: &Beginning) -> Verdict;
+
+    /// One more record of a message has come.
+    fn moved(&self) {}
 }
 
 /// What is done with a message.
@@ -35,6 +38,8 @@ pub enum Unfit {
     },
     /// Too much is under way.
     NoRoom,
+    /// Nobody waits for it any more.
+    Unwanted,
 }
 
 /// Room in memory, until it is dropped.

@@ -1,5 +1,7 @@
 //! Laws of the direct path's connections, over pipes.
 
+pub(crate) mod pipes;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,33 +9,29 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 use nostr::Keys;
-use tokio::io::{AsyncReadExt, DuplexStream, duplex};
+use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
-use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::tungstenite::protocol::Role;
 
-use super::connection::socket_config;
+use pipes::{Socket, connected_as, lenient, provider_of, room, sockets};
+
 use super::noise::Channel;
 use super::record::{Cutting, Joining};
 use super::{
-    DirectConnection, DirectError, DirectListener, Guest, Intake, Judge, Opening, Received, Unfit, Verdict,
-    Welcome, dial, listen,
+    DirectConnection, DirectError, DirectListener, Guest, Intake, Opening, Received, Unfit, Welcome, dial,
+    listen,
 };
 use crate::env::{Env, ManualClock};
 use crate::types::limits::{
     DIRECT_HANDSHAKE_MAX, DIRECT_INTAKE_LEN_MAX, DIRECT_RATE_MIN, DIRECT_ROOM_WAIT_MAX, DIRECT_STALL_MAX,
 };
-use crate::types::{BlobHash, ClientId, ProviderId, Timestamp};
-use crate::wire::direct::{Beginning, Encoded, Hello};
+use crate::types::{BlobHash, ClientId, Timestamp};
+use crate::wire::direct::{Encoded, Hello};
 use crate::wire::{DirectId, DirectMessage};
 
-type Socket = WebSocketStream<DuplexStream>;
-
 const WAIT: Duration = Duration::from_secs(5);
-const PIPE_LEN: usize = 32 * 1024;
 
 fn env(seed: u64) -> Env {
     Env::seeded(seed, Arc::new(ManualClock::new(Timestamp(1_700_000_000))))
@@ -43,23 +41,6 @@ fn keys(byte: u8) -> Keys {
     Keys::parse(&hex::encode([byte; 32])).unwrap()
 }
 
-fn provider_of(keys: &Keys) -> ProviderId {
-    ProviderId::new(keys.public_key().to_bytes())
-}
-
-/// Takes everything.
-struct Lenient;
-
-impl Judge for Lenient {
-    fn judge(&self, _: &Beginning) -> Verdict {
-        Verdict::TakeIn
-    }
-}
-
-fn intake(room: Arc<Semaphore>) -> Intake {
-    Intake { judge: Arc::new(Lenient), rooms: vec![room], wait: DIRECT_ROOM_WAIT_MAX }
-}
-
 fn message(received: Result<Received, DirectError>) -> DirectMessage {
     match received.unwrap() {
         Received::Message { message, .. } => message,
@@ -67,34 +48,9 @@ fn message(received: Result<Received, DirectError>) -> DirectMessage {
     }
 }
 
-fn room() -> Arc<Semaphore> {
-    Arc::new(Semaphore::new(DIRECT_INTAKE_LEN_MAX / 1024))
-}
-
-async fn sockets() -> (Socket, Socket) {
-    let (one, other) = duplex(PIPE_LEN);
-    let socket = |stream, role| WebSocketStream::from_raw_socket(stream, role, Some(socket_config()));
-    (socket(one, Role::Client).await, socket(other, Role::Server).await)
-}
-
 /// A client with keys 1 and a provider with keys 2, who know each other.
 async fn connected() -> (DirectConnection, Guest) {
-    connected_as(&keys(1), &keys(2), &env(1), intake(room())).await
-}
-
-/// A client and a provider that know each other, over a pipe.
-pub(crate) async fn connected_as(
-    client: &Keys,
-    provider: &Keys,
-    env: &Env,
-    intake: Intake,
-) -> (DirectConnection, Guest) {
-    let (near, far) = sockets().await;
-    let (dialed, met) = tokio::join!(
-        dial::open(near, provider_of(provider), client, env),
-        listen::meet(far, provider, env, intake)
-    );
-    (dialed.unwrap(), met.unwrap())
+    connected_as(&keys(1), &keys(2), &env(1), lenient(room())).await
 }
 
 fn response(id: u32, len: usize) -> DirectMessage {
@@ -130,7 +86,7 @@ async fn another_key_at_the_endpoint_is_refused_and_does_not_learn_who_asked() {
     let (mine, wanted, found, env) = (keys(1), keys(2), keys(3), env(1));
     let (dialed, met) = tokio::join!(
         dial::open(near, provider_of(&wanted), &mine, &env),
-        listen::meet(far, &found, &env, intake(room()))
+        listen::meet(far, &found, &env, lenient(room()))
     );
     assert!(
         matches!(dialed, Err(DirectError::WrongKey { found: key }) if key == provider_of(&found)),
@@ -253,7 +209,7 @@ async fn side_that_takes_a_message_too_slowly_is_given_up_and_frees_what_it_held
     let (near, far) = sockets().await;
     let (theirs, env, room) = (keys(2), env(1), Arc::new(Semaphore::new(1)));
     let ((mut near, _channel), met) =
-        tokio::join!(by_hand(near), listen::meet(far, &theirs, &env, intake(room.clone())));
+        tokio::join!(by_hand(near), listen::meet(far, &theirs, &env, lenient(room.clone())));
     let DirectConnection { outbox, inbox: _inbox } = met.unwrap().connection;
     let permit = room.clone().try_acquire_owned().unwrap();
     let begun = tokio::time::Instant::now();
@@ -263,7 +219,7 @@ async fn side_that_takes_a_message_too_slowly_is_given_up_and_frees_what_it_held
         while near.next().await.is_some_and(|read| read.is_ok()) {
             tokio::time::sleep(DIRECT_STALL_MAX / 2).await;
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     };
     let freed = async {
         room.acquire().await.unwrap().forget();
@@ -288,7 +244,8 @@ async fn message_that_stops_in_the_middle_ends_the_connection_and_frees_its_room
     };
     let begun = tokio::time::Instant::now();
     let provider = async {
-        let mut connection = listen::meet(far, &theirs, &env, intake(room.clone())).await.unwrap().connection;
+        let mut connection =
+            listen::meet(far, &theirs, &env, lenient(room.clone())).await.unwrap().connection;
         assert!(connection.inbox.next(WAIT).await.is_err());
         connection
     };
@@ -326,7 +283,7 @@ async fn client_that_sends_a_long_text_or_answers_is_left_at_the_first_record() 
     let text = DirectMessage::Ask { id: DirectId(1), at: Timestamp(1), content: "x".repeat(150_000) };
     for unwanted in [text, response(1, 150_000)] {
         let room = room();
-        let judged = Intake { judge: Arc::new(listen::StoresUpTo(1 << 20)), ..intake(room.clone()) };
+        let judged = Intake { judge: Arc::new(listen::StoresUpTo(1 << 20)), ..lenient(room.clone()) };
         let (client, guest) = connected_as(&keys(1), &keys(2), &env(1), judged).await;
         let DirectConnection { outbox: _outbox, mut inbox } = guest.connection;
         client.outbox.send(unwanted, None).await.unwrap();

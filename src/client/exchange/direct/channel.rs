@@ -1,19 +1,24 @@
 //! The conversations over one connection: each question has a number, and its answer comes once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use nostr::EventId;
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::sleep_until;
 
 use crate::client::exchange::drive::{Conversation, Input, now};
 use crate::session::{Failure, Step, Try};
-use crate::transport::direct::{DirectConnection, DirectError, Inbox, Outbox, Received};
-use crate::types::ClientId;
+use crate::transport::direct::{
+    DirectConnection, DirectError, Inbox, Intake, Judge, Outbox, Received, Unfit, Verdict,
+};
+use crate::types::limits::{DIRECT_LEFT_COUNT_MAX, DIRECT_ROOM_WAIT_MAX};
+use crate::types::{BlobHash, ClientId};
+use crate::wire::direct::Beginning;
 use crate::wire::{DirectId, DirectMessage, ErrorCode, Status, StatusKind, WireError};
 
 /// A connection over which nothing is said stays as long as the provider likes it.
@@ -41,13 +46,25 @@ struct State {
     next: u32,
     /// Nobody asks more than the windows let them, and each waits for one answer.
     waiting: BTreeMap<DirectId, Waiting>,
+    /// Blobs that were asked for, and that nobody waits for any more: they may still come.
+    left: BTreeSet<DirectId>,
     heard_at: Instant,
+    /// When a part of a long message came last.
+    moved_at: Instant,
     is_over: bool,
 }
 
 struct Waiting {
     answer: oneshot::Sender<Arrival>,
     to: Try,
+    blob: Option<Expected>,
+}
+
+/// A blob that is waited for.
+#[derive(Clone, Copy)]
+struct Expected {
+    hash: BlobHash,
+    len_max: u64,
 }
 
 /// What came, and how many bytes it moved.
@@ -64,15 +81,18 @@ struct Question<'a> {
 }
 
 impl Channel {
-    /// Begins to read.
+    /// Begins to read; blobs take their room from `room`, which is counted in KiB.
     pub(super) fn begin(
         connection: DirectConnection,
         client: ClientId,
         heard: Arc<dyn Fn() + Send + Sync>,
+        room: Arc<Semaphore>,
     ) -> Arc<Self> {
-        let DirectConnection { outbox, inbox } = connection;
-        let state = State { next: 0, waiting: BTreeMap::new(), heard_at: now(), is_over: false };
+        let DirectConnection { outbox, mut inbox } = connection;
+        let (waiting, left, heard_at) = (BTreeMap::new(), BTreeSet::new(), now());
+        let state = State { next: 0, waiting, left, heard_at, moved_at: heard_at, is_over: false };
         let asked = Arc::new(Asked(Mutex::new(state)));
+        inbox.set_intake(Intake { judge: asked.clone(), rooms: vec![room], wait: DIRECT_ROOM_WAIT_MAX });
         let mut reader = JoinSet::new();
         reader.spawn(read(inbox, asked.clone(), client, heard));
         Arc::new(Self { outbox, asked, _reader: reader })
@@ -88,20 +108,27 @@ impl Channel {
         self.asked.state().heard_at > since
     }
 
-    /// Runs a conversation; `compose` makes its question, whichever try it is. `meter` counts what moves.
+    /// Runs a conversation; `compose` makes its question, whichever try it is. `meter` counts what moves. A blob that is
+    /// asked for has at most `len_max` bytes.
     pub(super) async fn run<C: Conversation>(
         &self,
         mut session: C,
         compose: impl Fn(DirectId) -> DirectMessage,
         meter: Option<&AtomicU64>,
+        len_max: u64,
     ) -> Result<C::Output, Trouble> {
         let count = |len: u64| {
             if let Some(meter) = meter {
                 meter.fetch_add(len, Ordering::Relaxed);
             }
         };
-        let (mut question, mut tries) = (None, 0);
+        let (mut question, mut tries, mut moved_at) = (None, 0, now());
         loop {
+            let moved = self.asked.state().moved_at;
+            if question.is_some() && moved > moved_at {
+                moved_at = moved;
+                session.moved(moved);
+            }
             match session.step(now()) {
                 // Nothing is lost on the way: a question that has no answer yet needs no second try.
                 Step::Send(_) if question.is_some() => {}
@@ -109,6 +136,9 @@ impl Channel {
                     let asking = self.asked.ask(Try(tries)).ok_or(Trouble::Ended(DirectError::Broken))?;
                     tries += 1;
                     let message = compose(asking.id);
+                    if let DirectMessage::Request { hash, .. } = &message {
+                        asking.expect(Expected { hash: *hash, len_max });
+                    }
                     count(message.data_len());
                     // The writer ends the connection where nothing is taken for too long.
                     self.outbox.send(message, None).await.map_err(Trouble::Ended)?;
@@ -152,7 +182,7 @@ impl Asked {
         // Of four billion questions before, none waits any more.
         state.next = state.next.wrapping_add(1);
         let (outlet, answer) = oneshot::channel();
-        state.waiting.insert(id, Waiting { answer: outlet, to });
+        state.waiting.insert(id, Waiting { answer: outlet, to, blob: None });
         Some(Question { asked: self, id, answer })
     }
 
@@ -161,12 +191,26 @@ impl Asked {
         let (id, len) = (message.id(), message.data_len());
         let mut state = self.state();
         state.heard_at = now();
-        let Some(Waiting { answer, to }) = state.waiting.remove(&id) else { return Ok(()) };
+        state.left.remove(&id);
+        let Some(Waiting { answer, to, .. }) = state.waiting.remove(&id) else { return Ok(()) };
         drop(state);
         let input = input(message, to, client)?;
         // Whoever asked may have stopped waiting just now.
         let _ = answer.send(Arrival { input, len });
         Ok(())
+    }
+
+    /// A blob was not taken in.
+    fn pass_over(&self, id: DirectId, why: Unfit) {
+        let mut state = self.state();
+        state.heard_at = now();
+        let Some(Waiting { answer, .. }) = state.waiting.remove(&id) else { return };
+        drop(state);
+        if let Unfit::TooLarge { len } = why {
+            // Not the blob that was asked for, whatever it is.
+            let input = Input::Blob(BlobHash::new([0; 32]), Bytes::new());
+            let _ = answer.send(Arrival { input, len });
+        }
     }
 
     /// The connection has ended: nobody waits any longer.
@@ -177,9 +221,45 @@ impl Asked {
     }
 }
 
+impl Judge for Asked {
+    /// Takes blobs that were asked for, and no longer than they may be.
+    fn judge(&self, beginning: &Beginning) -> Verdict {
+        let Beginning::Response { id, hash, len } = *beginning else { return Verdict::End };
+        let mut state = self.state();
+        if state.left.remove(&id) {
+            return Verdict::PassOver(Unfit::Unwanted);
+        }
+        match state.waiting.get(&id).and_then(|waiting| waiting.blob) {
+            Some(blob) if blob.hash == hash && len <= blob.len_max => Verdict::TakeIn,
+            Some(blob) if blob.hash == hash => Verdict::PassOver(Unfit::TooLarge { len }),
+            _ => Verdict::End,
+        }
+    }
+
+    fn moved(&self) {
+        self.state().moved_at = now();
+    }
+}
+
+impl Question<'_> {
+    /// The answer is a blob.
+    fn expect(&self, blob: Expected) {
+        if let Some(waiting) = self.asked.state().waiting.get_mut(&self.id) {
+            waiting.blob = Some(blob);
+        }
+    }
+}
+
 impl Drop for Question<'_> {
     fn drop(&mut self) {
-        self.asked.state().waiting.remove(&self.id);
+        let mut state = self.asked.state();
+        let is_left = state.waiting.remove(&self.id).is_some_and(|waiting| waiting.blob.is_some());
+        if is_left {
+            state.left.insert(self.id);
+        }
+        if state.left.len() > DIRECT_LEFT_COUNT_MAX {
+            state.left.pop_first();
+        }
     }
 }
 
@@ -191,7 +271,11 @@ async fn read(mut inbox: Inbox, asked: Arc<Asked>, client: ClientId, heard: Arc<
                 heard();
                 asked.deliver(message, client).map_err(DirectError::from)
             }
-            Ok(Received::PassedOver { .. }) => Ok(()),
+            Ok(Received::PassedOver { id, why }) => {
+                heard();
+                asked.pass_over(id, why);
+                Ok(())
+            }
             Err(DirectError::Silent) => Ok(()),
             Err(error) => Err(error),
         };

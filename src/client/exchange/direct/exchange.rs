@@ -12,7 +12,7 @@ use crate::client::exchange::drive::{Conversation, Have, now};
 use crate::client::exchange::link::Link;
 use crate::client::exchange::{ExchangeError, StoreOptions};
 use crate::session::{AskSession, Failure, FetchOptions, FetchSession, Pace};
-use crate::types::limits::EVENT_LEN_MAX;
+use crate::types::limits::{BLOB_LEN_MAX, EVENT_LEN_MAX};
 use crate::types::{BlobHash, ChunkLen};
 use crate::wire::{
     Action, Answer, AuditAnswer, BlobInfo, DirectId, DirectMessage, DirectStore, RequestNumber,
@@ -69,7 +69,7 @@ impl Direct<'_> {
                 data: blob.clone(),
             })
         };
-        let session = AskSession::<Answer>::new(self.pace(blob.len()), self.link.random(), now());
+        let session = AskSession::<Answer>::new(self.pace(size), self.link.random(), now());
         match self.run(session, message, hash, None).await? {
             Some(Answer::Stored(info)) if info.hash == hash && info.size == size => Ok(Some(info)),
             Some(_) => Err(ExchangeError::Corrupt { provider: self.link.id, hash }),
@@ -86,9 +86,12 @@ impl Direct<'_> {
     ) -> Settled<Bytes> {
         let options =
             FetchOptions { chunk_count: None, chunk_len: ChunkLen::BASE, window: 1, takes_ranges: false };
-        let len = len.and_then(|len| usize::try_from(len).ok()).unwrap_or(EVENT_LEN_MAX);
-        let mut session = FetchSession::new(hash, options, self.pace(len), self.link.random(), now());
-        self.run(&mut session, |id| DirectMessage::Request { id, hash }, hash, meter).await
+        let likely_len = len.unwrap_or(self.link.terms.max_file_size).min(BLOB_LEN_MAX);
+        let mut session = FetchSession::new(hash, options, self.pace(likely_len), self.link.random(), now());
+        // A provider that takes less than before may keep what is longer.
+        let len_max = len.unwrap_or(BLOB_LEN_MAX);
+        let compose = |id| DirectMessage::Request { id, hash };
+        self.run_for_blob(&mut session, compose, hash, meter, len_max).await
     }
 
     /// Asks what is no blob.
@@ -132,8 +135,20 @@ impl Direct<'_> {
         about: BlobHash,
         meter: Option<&AtomicU64>,
     ) -> Settled<C::Output> {
+        self.run_for_blob(session, compose, about, meter, 0).await
+    }
+
+    /// As [`run`](Self::run), for a blob of at most `len_max` bytes.
+    async fn run_for_blob<C: Conversation>(
+        &self,
+        session: C,
+        compose: impl Fn(DirectId) -> DirectMessage,
+        about: BlobHash,
+        meter: Option<&AtomicU64>,
+        len_max: u64,
+    ) -> Settled<C::Output> {
         let provider = self.link.id;
-        match self.channel.run(session, compose, meter).await {
+        match self.channel.run(session, compose, meter, len_max).await {
             Ok(output) => {
                 self.link.learn_latency(now() - self.begun_at);
                 Ok(Some(output))
@@ -159,10 +174,10 @@ impl Direct<'_> {
     }
 
     /// The waits of a conversation that moves so many bytes in one message.
-    fn pace(&self, len: usize) -> Pace {
+    fn pace(&self, len: u64) -> Pace {
         let pace = self.shortened(self.link.pace(EVENT_LEN_MAX));
         // A whole blob takes its time on a slow line.
-        let slow = Duration::from_millis(len as u64 / 256);
+        let slow = Duration::from_millis(len / 256);
         Pace { stall_timeout: pace.stall_timeout + slow, ..pace }
     }
 

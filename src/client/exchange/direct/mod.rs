@@ -13,6 +13,8 @@
 
 mod channel;
 mod exchange;
+#[cfg(test)]
+mod tests;
 mod way;
 
 pub(super) use channel::Channel;

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use nostr::{Keys, RelayUrl};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
@@ -35,6 +35,8 @@ struct Whom {
     provider: ProviderId,
     keys: Keys,
     env: Env,
+    /// For blobs that come, in KiB.
+    room: Arc<Semaphore>,
     /// Told of everything that is heard.
     heard: Arc<dyn Fn() + Send + Sync>,
 }
@@ -47,15 +49,15 @@ enum State {
 }
 
 impl DirectWay {
-    /// No connection yet. `heard` is told of everything that is heard.
+    /// No connection yet. `heard` is told of everything that is heard; blobs take their room from `room`, in KiB.
     pub(in crate::client::exchange) fn new(
         (provider, endpoints): (ProviderId, Vec<RelayUrl>),
         choice: CarrierChoice,
-        keys: Keys,
-        env: Env,
+        (keys, env): (Keys, Env),
         heard: Arc<dyn Fn() + Send + Sync>,
+        room: Arc<Semaphore>,
     ) -> Self {
-        let whom = Whom { endpoints, provider, keys, env, heard };
+        let whom = Whom { endpoints, provider, keys, env, room, heard };
         Self { whom, choice, state: watch::Sender::new(State::Idle), dialing: Mutex::default() }
     }
 
@@ -144,7 +146,7 @@ impl Whom {
                 Ok(connection) => {
                     tracing::debug!(provider = %self.provider.short(), %endpoint, "connected directly");
                     let client = crate::types::ClientId::new(self.keys.public_key().to_bytes());
-                    return Ok(Channel::begin(connection, client, self.heard.clone()));
+                    return Ok(Channel::begin(connection, client, self.heard.clone(), self.room.clone()));
                 }
                 Err(error) => last = error,
             }
