@@ -65,8 +65,10 @@ pub(super) struct Link {
 struct Way {
     /// The relay that brought its last answer.
     heard_on: Option<RelayUrl>,
-    /// What exchanges take, smoothed.
+    /// What exchanges over relays take, smoothed.
     latency: Option<Duration>,
+    /// What they take over connections.
+    direct_latency: Option<Duration>,
     /// When anything was last heard from it.
     heard_at: Option<Instant>,
     /// It was late, and nothing was heard since.
@@ -196,9 +198,11 @@ impl Link {
         Pace { retry_first, retry_max: retry_first, stall_timeout }
     }
 
-    /// What exchanges take, smoothed.
+    /// What exchanges take now, smoothed.
     pub(super) fn latency(&self) -> Option<Duration> {
-        self.way().latency
+        let is_direct = self.direct.is_open();
+        let way = self.way();
+        if is_direct { way.direct_latency.or(way.latency) } else { way.latency }
     }
 
     /// Counts the provider as quiet, unless it was heard after `since`. Whether it was not quiet before.
@@ -215,10 +219,14 @@ impl Link {
         self.way().is_quiet
     }
 
-    /// Takes in what an exchange took.
+    /// Takes in what an exchange over relays took.
     pub(super) fn learn_latency(&self, took: Duration) {
-        let mut way = self.way();
-        way.latency = Some(way.latency.map_or(took, |latency| (latency * 7 + took) / 8));
+        smooth(&mut self.way().latency, took);
+    }
+
+    /// Takes in what an exchange over a connection took. On relays the same takes longer, and is not to be asked twice.
+    pub(super) fn learn_direct_latency(&self, took: Duration) {
+        smooth(&mut self.way().direct_latency, took);
     }
 
     /// A random number, for nonces, request numbers and the jitter of retries.
@@ -271,6 +279,10 @@ impl Link {
 
 fn lock(way: &Mutex<Way>) -> MutexGuard<'_, Way> {
     way.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn smooth(latency: &mut Option<Duration>, took: Duration) {
+    *latency = Some(latency.map_or(took, |latency| (latency * 7 + took) / 8));
 }
 
 /// Something was heard from the provider just now.

@@ -1,6 +1,7 @@
 //! The two ends of a connection: a bounded queue of what goes out, and one message after the other of what comes in.
 
 use std::pin::Pin;
+use std::sync::Weak;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -22,6 +23,10 @@ use crate::types::limits::{DIRECT_QUEUE_COUNT_MAX, DIRECT_RATE_MIN, DIRECT_STALL
 use crate::wire::direct::{Beginning, Encoded};
 use crate::wire::{DirectId, DirectMessage};
 
+/// Messages up to this length go before longer ones,
+const SHORT_LEN_MAX: usize = 16 * 1024;
+/// but no more than so many in a row: what is long holds room until it has left.
+const SHORT_COUNT_MAX: usize = 8;
 /// Bytes before the text of a message: type, id, time.
 const HEAD_LEN_MAX: usize = 1 + 4 + 8;
 
@@ -36,7 +41,9 @@ pub struct DirectConnection {
 /// Takes messages that go out, from any number of tasks.
 #[derive(Clone)]
 pub struct Outbox {
-    queue: mpsc::Sender<Parcel>,
+    /// What is short, and goes before the rest.
+    short: mpsc::Sender<Parcel>,
+    long: mpsc::Sender<Parcel>,
 }
 
 /// Gives the messages that come in. The connection ends when this is dropped.
@@ -83,6 +90,16 @@ pub type Held = Option<Box<dyn Send>>;
 struct Parcel {
     message: Encoded,
     held: Held,
+    /// It is not sent once this has ended.
+    wanted: Option<Weak<()>>,
+}
+
+/// What waits to be written.
+struct Waiting {
+    short: mpsc::Receiver<Parcel>,
+    long: mpsc::Receiver<Parcel>,
+    /// Short ones since the last long one.
+    short_count: usize,
 }
 
 type Records = Pin<Box<dyn Stream<Item = Result<Message, SocketError>> + Send>>;
@@ -103,11 +120,12 @@ impl DirectConnection {
     {
         let (sealer, opener) = channel;
         let (sink, stream) = socket.split();
-        let (queue, waiting) = mpsc::channel(DIRECT_QUEUE_COUNT_MAX);
+        let [(short, short_waiting), (long, long_waiting)] = [DIRECT_QUEUE_COUNT_MAX; 2].map(mpsc::channel);
         let mut writer = JoinSet::new();
+        let waiting = Waiting { short: short_waiting, long: long_waiting, short_count: 0 };
         writer.spawn(write(sink, sealer, waiting));
         let inbox = Inbox { records: Box::pin(stream), opener, intake, passed_over: None, writer };
-        Self { outbox: Outbox { queue }, inbox }
+        Self { outbox: Outbox { short, long }, inbox }
     }
 }
 
@@ -117,13 +135,60 @@ impl Outbox {
     /// # Errors
     /// The connection has ended. Success says nothing about delivery.
     pub async fn send(&self, message: DirectMessage, held: Held) -> Result<(), DirectError> {
-        let parcel = Parcel { message: message.encode(), held };
-        self.queue.send(parcel).await.map_err(|_| DirectError::Broken)
+        self.enqueue(Parcel { message: message.encode(), held, wanted: None }).await
+    }
+
+    /// As [`send`](Self::send), unless `wanted` ends before the message is begun.
+    ///
+    /// # Errors
+    /// The connection has ended.
+    pub async fn send_while(&self, message: DirectMessage, wanted: Weak<()>) -> Result<(), DirectError> {
+        self.enqueue(Parcel { message: message.encode(), held: None, wanted: Some(wanted) }).await
+    }
+
+    /// Whoever waits for a short answer does not wait for what is long.
+    async fn enqueue(&self, parcel: Parcel) -> Result<(), DirectError> {
+        let queue = if parcel.message.len() <= SHORT_LEN_MAX { &self.short } else { &self.long };
+        queue.send(parcel).await.map_err(|_| DirectError::Broken)
     }
 
     /// Whether the connection has ended.
     pub fn is_closed(&self) -> bool {
-        self.queue.is_closed()
+        self.short.is_closed()
+    }
+}
+
+impl Parcel {
+    fn is_wanted(&self) -> bool {
+        self.wanted.as_ref().is_none_or(|wanted| wanted.strong_count() > 0)
+    }
+}
+
+impl Waiting {
+    /// What goes next; `None` when nobody is left to queue anything.
+    async fn next(&mut self) -> Option<Parcel> {
+        if self.short_count >= SHORT_COUNT_MAX
+            && let Ok(parcel) = self.long.try_recv()
+        {
+            self.short_count = 0;
+            return Some(parcel);
+        }
+        tokio::select! {
+            biased;
+            Some(parcel) = self.short.recv() => {
+                self.short_count += 1;
+                Some(parcel)
+            }
+            Some(parcel) = self.long.recv() => {
+                self.short_count = 0;
+                Some(parcel)
+            }
+            else => None,
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.short.is_empty() && self.long.is_empty()
     }
 }
 
@@ -241,20 +306,20 @@ fn age_max(len: usize) -> Duration {
 }
 
 /// Writes what is queued until the other side takes nothing any more, or nobody is left to queue anything.
-async fn write<S>(
-    mut sink: SplitSink<WebSocketStream<S>, Message>,
-    mut sealer: Sealer,
-    mut waiting: mpsc::Receiver<Parcel>,
-) where
+async fn write<S>(mut sink: SplitSink<WebSocketStream<S>, Message>, mut sealer: Sealer, mut waiting: Waiting)
+where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    while let Some(Parcel { message, held }) = waiting.recv().await {
-        // Whoever reads slowly must not hold for long the room that the message takes.
-        let age_max = age_max(message.len());
-        if !matches!(timeout(age_max, write_one(&mut sink, &mut sealer, message)).await, Ok(true)) {
-            return;
+    while let Some(parcel) = waiting.next().await {
+        if parcel.is_wanted() {
+            let Parcel { message, held, .. } = parcel;
+            // Whoever reads slowly must not hold for long the room that the message takes.
+            let age_max = age_max(message.len());
+            if !matches!(timeout(age_max, write_one(&mut sink, &mut sealer, message)).await, Ok(true)) {
+                return;
+            }
+            drop(held);
         }
-        drop(held);
         // Once for all that wait, so that small messages share a packet.
         if waiting.is_empty() && !is_taken(sink.flush()).await {
             return;

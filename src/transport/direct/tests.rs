@@ -292,6 +292,25 @@ async fn client_that_sends_a_long_text_or_answers_is_left_at_the_first_record() 
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn long_messages_have_their_turn_among_short_ones() {
+    let (mut client, guest) = connected().await;
+    let DirectConnection { outbox, inbox: _inbox } = guest.connection;
+    for id in 0..2 {
+        outbox.send(response(id, 2_000_000), None).await.unwrap();
+    }
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    for id in 2..18 {
+        outbox.send(response(id, 10), None).await.unwrap();
+    }
+    let mut order = Vec::new();
+    while order.len() < 18 {
+        order.push(message(client.inbox.next(WAIT).await).id().0);
+    }
+    let expected: Vec<u32> = [0].into_iter().chain(2..10).chain([1]).chain(10..18).collect();
+    assert_eq!(order, expected);
+}
+
 /// A listener with so many places, and where it is. Nobody gets through its handshake here.
 async fn listening(count_max: usize) -> (JoinSet<()>, SocketAddr) {
     let listener = DirectListener::bind(&[([127, 0, 0, 1], 0).into()], count_max, 1 << 20).await.unwrap();

@@ -1,6 +1,7 @@
 //! The conversations over one connection: each question has a number, and its answer comes once.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -78,7 +79,12 @@ struct Question<'a> {
     asked: &'a Asked,
     id: DirectId,
     answer: oneshot::Receiver<Arrival>,
+    /// The question is not sent once this is dropped.
+    wanted: Arc<()>,
 }
+
+/// A question that waits for its place among what is sent.
+type Sending<'a> = Pin<Box<dyn Future<Output = Result<(), DirectError>> + Send + 'a>>;
 
 impl Channel {
     /// Begins to read; blobs take their room from `room`, which is counted in KiB.
@@ -122,7 +128,8 @@ impl Channel {
                 meter.fetch_add(len, Ordering::Relaxed);
             }
         };
-        let (mut question, mut tries, mut moved_at) = (None, 0, now());
+        let mut question: Option<(Question<'_>, Option<Sending<'_>>)> = None;
+        let (mut tries, mut moved_at) = (0, now());
         loop {
             let moved = self.asked.state().moved_at;
             if question.is_some() && moved > moved_at {
@@ -140,12 +147,11 @@ impl Channel {
                         asking.expect(Expected { hash: *hash, len_max });
                     }
                     count(message.data_len());
-                    // The writer ends the connection where nothing is taken for too long.
-                    self.outbox.send(message, None).await.map_err(Trouble::Ended)?;
-                    question = Some(asking);
+                    let sending = self.outbox.send_while(message, Arc::downgrade(&asking.wanted));
+                    question = Some((asking, Some(Box::pin(sending))));
                 }
                 Step::Wait(until) => {
-                    let Some(Question { answer, .. }) = &mut question else {
+                    let Some((Question { answer, .. }, sending)) = &mut question else {
                         sleep_until(until.into()).await;
                         continue;
                     };
@@ -156,6 +162,10 @@ impl Channel {
                             count(arrival.len);
                             question = None;
                             session.take(arrival.input, now());
+                        }
+                        sent = sent(sending) => {
+                            sent.map_err(Trouble::Ended)?;
+                            *sending = None;
                         }
                         () = sleep_until(until.into()) => {}
                     }
@@ -183,7 +193,7 @@ impl Asked {
         state.next = state.next.wrapping_add(1);
         let (outlet, answer) = oneshot::channel();
         state.waiting.insert(id, Waiting { answer: outlet, to, blob: None });
-        Some(Question { asked: self, id, answer })
+        Some(Question { asked: self, id, answer, wanted: Arc::default() })
     }
 
     /// Hands an answer to whoever asked, if anybody still waits for it.
@@ -260,6 +270,14 @@ impl Drop for Question<'_> {
         if state.left.len() > DIRECT_LEFT_COUNT_MAX {
             state.left.pop_first();
         }
+    }
+}
+
+/// Ends when what is to be sent has its place.
+async fn sent(sending: &mut Option<Sending<'_>>) -> Result<(), DirectError> {
+    match sending {
+        Some(sending) => sending.await,
+        None => std::future::pending().await,
     }
 }
 

@@ -150,7 +150,7 @@ impl Direct<'_> {
         let provider = self.link.id;
         match self.channel.run(session, compose, meter, len_max).await {
             Ok(output) => {
-                self.link.learn_latency(now() - self.begun_at);
+                self.link.learn_direct_latency(now() - self.begun_at);
                 Ok(Some(output))
             }
             Err(Trouble::Failed(Failure::Refused { code, text })) => {

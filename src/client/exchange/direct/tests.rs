@@ -11,13 +11,13 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::client::exchange::direct::Channel;
 use crate::client::exchange::direct::channel::Trouble;
-use crate::client::exchange::drive::now;
+use crate::client::exchange::drive::{Have, now};
 use crate::env::{Env, ManualClock};
-use crate::session::{Failure, FetchOptions, FetchSession, Pace};
+use crate::session::{AskSession, Failure, FetchOptions, FetchSession, Pace};
 use crate::transport::direct::tests::pipes::{connected_as, connected_slowly, lenient, room};
 use crate::transport::direct::{DirectConnection, Guest, Received};
 use crate::types::{BlobHash, ChunkLen, ClientId, Timestamp};
-use crate::wire::{DirectId, DirectMessage};
+use crate::wire::{Answer, DirectId, DirectMessage, DirectStore};
 
 const STALL: Duration = Duration::from_secs(5);
 const LONG: Duration = Duration::from_secs(60);
@@ -160,4 +160,68 @@ async fn blob_that_comes_slowly_is_waited_for_while_it_moves() {
     let silent = fetch(&channel, hash, 1_000_000).await;
     assert!(matches!(silent, Err(Trouble::Failed(Failure::Silent))));
     assert!(begun.elapsed() <= STALL + Duration::from_secs(1));
+}
+
+/// Stores a blob, in one try.
+async fn store(channel: &Channel, data: Bytes) -> Result<Answer, Trouble> {
+    let pace = Pace { stall_timeout: STALL, ..Pace::default() };
+    let session = AskSession::<Answer>::new(pace, 1, now());
+    let (at, hash) = (Timestamp(1), BlobHash::of(&data));
+    let message = |id| {
+        let (retention, encrypt, data) = (None, false, data.clone());
+        DirectMessage::Store(DirectStore { id, at, retention, encrypt, hash, data })
+    };
+    channel.run(session, message, None, 0).await
+}
+
+async fn want(channel: &Channel) -> Result<Have, Trouble> {
+    let pace = Pace { stall_timeout: STALL, ..Pace::default() };
+    let session = AskSession::<Have>::new(pace, 1, now());
+    channel.run(session, |id| DirectMessage::Want { id, hashes: Vec::new() }, None, 0).await
+}
+
+impl DirectConnection {
+    /// What the next messages are, until `idle` has passed without one.
+    async fn kinds(&mut self, idle: Duration) -> Vec<&'static str> {
+        let mut kinds = Vec::new();
+        while let Ok(received) = self.inbox.next(idle).await {
+            kinds.push(match received {
+                Received::Message { message: DirectMessage::Store(_), .. } => "store",
+                Received::Message { message: DirectMessage::Want { .. }, .. } => "want",
+                _ => "other",
+            });
+        }
+        kinds
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn questions_that_find_no_place_are_given_up_in_time_and_never_sent() {
+    let (channel, mut provider) = channel(room()).await;
+    let begun = Instant::now();
+    let mut stores = JoinSet::new();
+    for _ in 0..40 {
+        let channel = channel.clone();
+        stores.spawn(async move { store(&channel, blob(500_000)).await.is_err() });
+    }
+    assert!(stores.join_all().await.into_iter().all(|is_given_up| is_given_up));
+    assert!(begun.elapsed() <= STALL + Duration::from_secs(1), "{:?}", begun.elapsed());
+    // The first was under way when it was given up.
+    assert_eq!(provider.kinds(STALL).await, ["store"]);
+    assert!(!channel.is_closed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn short_questions_go_before_long_ones() {
+    let (channel, mut provider) = channel(room()).await;
+    let mut asking = JoinSet::new();
+    for _ in 0..5 {
+        let channel = channel.clone();
+        asking.spawn(async move { store(&channel, blob(500_000)).await.is_err() });
+    }
+    sleep(STALL / 10).await;
+    asking.spawn(async move { want(&channel).await.is_err() });
+    sleep(STALL / 10).await;
+    let kinds = provider.kinds(STALL / 10).await;
+    assert_eq!(kinds, ["store", "want", "store", "store", "store", "store"]);
 }

@@ -71,6 +71,11 @@ impl DirectWay {
         self.choice != CarrierChoice::Relay && !self.whom.endpoints.is_empty()
     }
 
+    /// Whether there is a connection.
+    pub(in crate::client::exchange) fn is_open(&self) -> bool {
+        matches!(&*self.state.borrow(), State::Open(channel) if !channel.is_closed())
+    }
+
     /// An open connection.
     ///
     /// # Errors

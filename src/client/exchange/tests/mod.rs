@@ -310,3 +310,17 @@ async fn conduct_of_every_kind_is_counted_once() {
     assert_eq!((of(&liar).answered, of(&liar).corrupt), (0, 1));
     assert!(exchange.take_records().is_empty(), "a deed is written down once");
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_connections_take_says_nothing_about_relays() {
+    let hub = Hub::new("relay", 1);
+    let provider = Model::start(1, false, Manner::Good, hub.carrier()).await;
+    let exchange = exchange(&hub, &[&provider]).await;
+    let link = exchange.link(provider.id()).unwrap();
+    link.learn_latency(Duration::from_secs(1));
+    for _ in 0..100 {
+        link.learn_direct_latency(Duration::from_millis(1));
+    }
+    assert_eq!(link.pace(100).retry_first, Duration::from_secs(4));
+    assert_eq!(link.latency(), Some(Duration::from_secs(1)), "there is no connection");
+}
