@@ -39,11 +39,25 @@ pub fn verifies(event: &Event) -> bool {
 
 /// The event as JSON.
 pub fn to_json(event: &Event) -> String {
-    let mut json = head(event);
-    json.reserve(event.content.len() + 256);
-    push_text(&mut json, &event.content);
-    json.push_str(&tail(event));
+    let mut json = String::new();
+    push_event(&mut json, event);
     json
+}
+
+/// The message by which a client publishes the event: `["EVENT",{…}]`.
+pub fn publishing(event: &Event) -> String {
+    let mut json = r#"["EVENT","#.to_owned();
+    push_event(&mut json, event);
+    json.push(']');
+    json
+}
+
+fn push_event(json: &mut String, event: &Event) {
+    let (head, tail) = (head(event), tail(event));
+    json.reserve(head.len() + event.content.len() + tail.len() + 3);
+    json.push_str(&head);
+    push_text(json, &event.content);
+    json.push_str(&tail);
 }
 
 /// The length of the event as JSON, in bytes.
@@ -111,7 +125,7 @@ fn is_plain(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use nostr::{EventBuilder, JsonUtil, Keys};
+    use nostr::{ClientMessage, EventBuilder, JsonUtil, Keys};
     use proptest::prelude::*;
 
     use super::*;
@@ -129,6 +143,7 @@ mod tests {
             let event = builder.sign_with_keys(&keys).unwrap();
             prop_assert_eq!(event_id(&event.pubkey, event.created_at, event.kind, &event.tags, &event.content), event.id);
             prop_assert_eq!(to_json(&event), event.as_json());
+            prop_assert_eq!(ClientMessage::from_json(publishing(&event)).unwrap(), ClientMessage::event(event.clone()));
             prop_assert_eq!(json_len(&event), event.as_json().len());
             prop_assert!(verifies(&event));
         }

@@ -1,5 +1,6 @@
-//! The room in a relay's send queue, in bytes: whoever publishes faster than the relay takes waits here. The queue
-//! itself is the SDK's: 1,024 batches of any length, which refuses more and cannot be waited for.
+//! The events that wait for a relay's socket, and their room in bytes: whoever publishes faster than the relay takes waits
+//! here. The SDK's own queue takes 1,024 batches of any length, refuses more and cannot be waited for; and it would encode
+//! an event by way of copies. So what goes through it for an event is a ticket, which its socket exchanges here.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,8 +15,8 @@ const PLACE_LEN_MIN: u32 = RELAY_QUEUE_LEN_MAX / 512;
 /// The room of one connection.
 pub(super) struct Room {
     free: Arc<Semaphore>,
-    /// Of the events that the socket has not taken yet.
-    taken: Mutex<VecDeque<Place>>,
+    /// The events that the socket has not taken yet, as messages, each with its place.
+    waiting: Mutex<VecDeque<(Place, String)>>,
 }
 
 /// The room that one event takes.
@@ -32,7 +33,7 @@ pub(super) enum QueueError {
 
 impl Room {
     pub(super) fn new() -> Self {
-        Self { free: Arc::new(Semaphore::new(RELAY_QUEUE_LEN_MAX as usize)), taken: Mutex::default() }
+        Self { free: Arc::new(Semaphore::new(RELAY_QUEUE_LEN_MAX as usize)), waiting: Mutex::default() }
     }
 
     /// Waits for room for an event of about `len` bytes.
@@ -49,21 +50,23 @@ impl Room {
         })
     }
 
-    /// Queues an event with `send`; its place is free again once the socket has taken it, or if `send` fails.
-    ///
-    /// Two that do this at once may get each other's places; what all of them take together stays right.
+    /// Queues an event's message, whose ticket is sent by `send`; its place is free again once the socket has taken it, or
+    /// if `send` fails.
     pub(super) fn hold(
         &self,
         place: Place,
+        message: String,
         send: impl FnOnce() -> Result<(), QueueError>,
     ) -> Result<(), QueueError> {
-        self.taken().push_back(place);
-        send().inspect_err(|_failed| drop(self.taken().pop_back()))
+        // Locked until both queues have it, so that they stand in the same order.
+        let mut waiting = self.waiting();
+        waiting.push_back((place, message));
+        send().inspect_err(|_failed| drop(waiting.pop_back()))
     }
 
-    /// The socket has taken an event.
-    pub(super) fn release(&self) {
-        drop(self.taken().pop_front());
+    /// The next message, for a ticket: the socket takes it.
+    pub(super) fn take(&self) -> Option<String> {
+        self.waiting().pop_front().map(|(_place, message)| message)
     }
 
     /// Ends all waiting for room.
@@ -71,8 +74,8 @@ impl Room {
         self.free.close();
     }
 
-    fn taken(&self) -> MutexGuard<'_, VecDeque<Place>> {
-        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    fn waiting(&self) -> MutexGuard<'_, VecDeque<(Place, String)>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -88,7 +91,7 @@ mod tests {
     const ALL: usize = RELAY_QUEUE_LEN_MAX as usize;
 
     fn queue(room: &Room, len: usize) -> Result<(), QueueError> {
-        room.hold(room.try_place(len)?, || Ok(()))
+        room.hold(room.try_place(len)?, len.to_string(), || Ok(()))
     }
 
     #[test]
@@ -97,8 +100,12 @@ mod tests {
         queue(&room, ALL - 10_000).unwrap();
         assert_eq!(queue(&room, 10_001), Err(QueueError::Full));
         queue(&room, 10_000).unwrap();
-        room.release();
+        assert_eq!(room.take(), Some((ALL - 10_000).to_string()));
         queue(&room, 10_001).unwrap();
+        assert_eq!(
+            [room.take(), room.take(), room.take()],
+            [Some("10000".into()), Some("10001".into()), None]
+        );
     }
 
     #[test]
@@ -115,15 +122,16 @@ mod tests {
         let room = Room::new();
         queue(&room, ALL + 1).unwrap();
         assert_eq!(queue(&room, 1), Err(QueueError::Full));
-        room.release();
+        room.take().unwrap();
         queue(&room, 1).unwrap();
     }
 
     #[test]
     fn event_that_could_not_be_queued_takes_no_room() {
         let room = Room::new();
-        let refused = room.hold(room.try_place(ALL).unwrap(), || Err(QueueError::Full));
+        let refused = room.hold(room.try_place(ALL).unwrap(), String::new(), || Err(QueueError::Full));
         assert_eq!(refused, Err(QueueError::Full));
+        assert_eq!(room.take(), None);
         queue(&room, ALL).unwrap();
     }
 

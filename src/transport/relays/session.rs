@@ -1,6 +1,5 @@
 //! One connection to a relay after the other: connect, listen, maintain; wait; connect again.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,8 +15,10 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 use super::link::Link;
 use super::room::{Place, QueueError, Room};
+use super::socket;
 use crate::env::Env;
 use crate::types::limits::{EVENT_TAG_COUNT_MAX, MESSAGE_LEN_MAX, NOTICE_COUNT_MAX};
+use crate::wire::nip01;
 
 /// How long one attempt to connect may take.
 const CONNECT_WAIT_MAX: Duration = Duration::from_secs(10);
@@ -66,9 +67,8 @@ impl Session {
 
     fn queue(&self, event: &Event, place: Place) -> Result<(), QueueError> {
         // Without the SDK's waiting for an OK, which many relays never send for ephemeral events.
-        let message = ClientMessage::Event(Cow::Borrowed(event));
-        self.room.hold(place, || {
-            self.relay.send_msg(message).map_err(|error| match error {
+        self.room.hold(place, nip01::publishing(event), || {
+            self.relay.send_msg(socket::ticket()).map_err(|error| match error {
                 RelayError::CantSendChannelMessage { .. } => QueueError::Full,
                 _ => QueueError::Closed,
             })

@@ -1,5 +1,6 @@
 //! The WebSocket to a relay, as the SDK uses it.
 
+use std::borrow::Cow;
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Weak};
@@ -11,7 +12,7 @@ use futures_util::future::ready;
 use futures_util::stream::SplitSink;
 use futures_util::{Sink, StreamExt, TryStreamExt};
 use nostr::util::BoxedFuture;
-use nostr::{RelayUrl, Url};
+use nostr::{ClientMessage, RelayUrl, SubscriptionId, Url};
 use nostr_sdk::pool::ConnectionMode;
 use nostr_sdk::pool::transport::error::TransportError;
 use nostr_sdk::pool::transport::websocket::{WebSocketSink, WebSocketStream, WebSocketTransport};
@@ -92,7 +93,15 @@ fn is_for_sdk(message: &Message, link: &Weak<Link>) -> bool {
     false
 }
 
-/// Takes messages from the SDK's queue, and gives the room of events back.
+/// What goes through the SDK's queue for an event that waits in the room: a CLOSE of a name that no subscription has.
+pub(super) fn ticket() -> ClientMessage<'static> {
+    ClientMessage::Close(Cow::Owned(SubscriptionId::new("ticket")))
+}
+
+/// A ticket as the SDK encodes it.
+const TICKET: &str = r#"["CLOSE","ticket"]"#;
+
+/// Takes messages from the SDK's queue; for a ticket, an event from the room.
 struct RelaySink {
     sink: SplitSink<WebSocket, Message>,
     room: Arc<Room>,
@@ -106,9 +115,13 @@ impl Sink<Message> for RelaySink {
     }
 
     fn start_send(mut self: Pin<&mut Self>, message: Message) -> Result<(), TransportError> {
-        if matches!(&message, Message::Text(text) if intake::is_event(text)) {
-            self.room.release();
-        }
+        let message = match message {
+            Message::Text(text) if text == TICKET => match self.room.take() {
+                Some(event) => Message::Text(event),
+                None => return Ok(()),
+            },
+            other => other,
+        };
         Pin::new(&mut self.sink).start_send(message).map_err(TransportError::backend)
     }
 
@@ -125,7 +138,14 @@ impl Sink<Message> for RelaySink {
 
 #[cfg(test)]
 mod tests {
+    use nostr::JsonUtil;
+
     use super::*;
+
+    #[test]
+    fn ticket_is_encoded_as_expected() {
+        assert_eq!(ticket().as_json(), TICKET);
+    }
 
     #[test]
     fn sdk_sees_no_events_and_nothing_long() {
