@@ -19,22 +19,31 @@ const SAMPLE_COUNT: usize = 3;
 
 /// Puts the flag in front of `data`, compressed where that makes it shorter. Room for an authenticator is left behind.
 pub fn pack(data: &[u8], room: usize) -> Vec<u8> {
-    let mut packed = Vec::with_capacity(1 + data.len() + room);
-    if promises_to_shrink(data) {
-        packed.push(ZSTD);
-        packed.resize(data.len(), 0);
-        // The frame gets one byte less than the data has: if it does not fit, it is not shorter.
-        if let Some(frame) = packed.get_mut(1..)
-            && let Ok(len) = zstd::bulk::compress_to_buffer(data, frame, LEVEL)
-        {
-            packed.truncate(1 + len);
-            return packed;
-        }
-        packed.clear();
+    compressed(raw(data, room))
+}
+
+/// Puts the flag in front of `data`, as it is. `room` bytes are left behind.
+pub fn raw(data: &[u8], room: usize) -> Vec<u8> {
+    let mut raw = Vec::with_capacity(1 + data.len() + room);
+    raw.push(RAW);
+    raw.extend_from_slice(data);
+    raw
+}
+
+/// Compresses what [`raw`] made, where that makes it shorter; it has as much room as before.
+pub fn compressed(raw: Vec<u8>) -> Vec<u8> {
+    let Some((_, data)) = raw.split_first().filter(|(_, data)| promises_to_shrink(data)) else { return raw };
+    let mut packed = Vec::with_capacity(raw.capacity());
+    packed.push(ZSTD);
+    packed.resize(data.len(), 0);
+    // The frame gets one byte less than the data has: if it does not fit, it is not shorter.
+    if let Some(frame) = packed.get_mut(1..)
+        && let Ok(len) = zstd::bulk::compress_to_buffer(data, frame, LEVEL)
+    {
+        packed.truncate(1 + len);
+        return packed;
     }
-    packed.push(RAW);
-    packed.extend_from_slice(data);
-    packed
+    raw
 }
 
 /// Takes the flag off, and decompresses: at most `len_max` bytes.

@@ -41,13 +41,45 @@ impl Cutter {
     }
 }
 
+/// The plaintext of a segment, with room for what sealing adds: unless it is compressed, it is sealed where it lies.
+#[derive(Debug)]
+pub struct Plaintext {
+    /// The place of compression's flag, then the plaintext.
+    flagged: Vec<u8>,
+}
+
+impl Plaintext {
+    /// A copy of `plain`.
+    pub fn copy_of(plain: &[u8]) -> Self {
+        Self { flagged: compress::raw(plain, SEAL_OVERHEAD) }
+    }
+
+    /// Length in bytes.
+    pub fn len(&self) -> usize {
+        self.flagged.len() - 1
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
 /// Compresses a segment where that helps, and seals it.
 ///
 /// # Panics
 /// If `plain` is empty: an empty file has no segments.
 pub fn seal(plain: &[u8], rng: &mut impl CryptoRng) -> SealedSegment {
+    seal_in_place(Plaintext::copy_of(plain), rng)
+}
+
+/// As [`seal`], without another copy where nothing is compressed.
+///
+/// # Panics
+/// As [`seal`].
+pub fn seal_in_place(plain: Plaintext, rng: &mut impl CryptoRng) -> SealedSegment {
     assert!(!plain.is_empty(), "no segment is empty");
-    seal_segment(compress::pack(plain, SEAL_OVERHEAD), rng)
+    seal_segment(compress::compressed(plain.flagged), rng)
 }
 
 /// Opens a sealed segment, given as its pieces end to end.

@@ -16,6 +16,7 @@ use crate::client::get::fetch::{Fetcher, Holder};
 use crate::client::put::SegmentStore;
 use crate::env::off_thread;
 use crate::erasure::Scheme;
+use crate::format::segment::Plaintext;
 use crate::format::{Needs, PlacementItem, Release, Segment, Snapshot, segment};
 use crate::types::limits::{CONDEMNED_SNAPSHOT_COUNT_MAX, NEED_COUNT_MAX};
 use crate::types::{PackId, SnapshotId, Tag};
@@ -122,7 +123,7 @@ impl Client {
         let mut store = SegmentStore::new(scheme, &crew.uploader, confirmer);
         for tag in tags {
             let plain = self.open_any(tag, &mut decoded).await?;
-            store.take(plain, *tag, self, &crew.roster).await?;
+            store.take(Plaintext::copy_of(&plain), *tag, self, &crew.roster).await?;
         }
         let stored = store.finish(self).await?;
         let mut fresh = BTreeMap::new();

@@ -29,6 +29,7 @@ mod store;
 mod tree;
 mod trouble;
 mod walk;
+mod window;
 
 pub use flow::{PutOptions, PutOutcome};
 pub(crate) use store::SegmentStore;

@@ -7,7 +7,6 @@ use std::io::{self, Read};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use bytes::BytesMut;
 use nix::fcntl::OFlag;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Semaphore, mpsc};
@@ -17,11 +16,12 @@ use crate::client::put::describe::{Describer, content_tag, nanos};
 use crate::client::put::source::{Source, Whole, seek_file};
 use crate::client::put::trouble::{Trouble, Why};
 use crate::client::put::walk::{Found, FoundKind, Root, Step, WalkOptions, Walker, look};
+use crate::client::put::window::Window;
 use crate::crypt::TagKey;
 use crate::crypt::tag::segment_tag;
 use crate::env::{Env, begin_off_thread, is_single_threaded};
 use crate::format::Entry;
-use crate::format::segment::Cutter;
+use crate::format::segment::{Cutter, Plaintext};
 use crate::types::limits::SEGMENT_LEN_MAX;
 use crate::types::{Tag, Timestamp};
 use crate::vault::{SeenContent, SeenFile, SeenFiles};
@@ -41,7 +41,7 @@ pub(crate) enum Reading {
     /// The folder that was entered last is complete.
     Leave,
     /// The next segment of the file that is being read.
-    Segment { plain: BytesMut, tag: Tag },
+    Segment { plain: Plaintext, tag: Tag },
     /// The file whose segments came is complete; how it stood, if that can be relied on next time.
     File { entry: Entry, whole: Whole, seen: Option<SeenFile> },
     /// A file that stands as it stood when it was put before; its attributes are those that were recorded then.
@@ -116,7 +116,8 @@ fn start(options: ReaderOptions, work: impl FnOnce(&mut Reader) + Send + 'static
     begin_off_thread(move || {
         let describer = Describer::new(TagKey::new(*options.seen_key.expose()));
         let (batch, links) = (Vec::new(), BTreeSet::new());
-        let mut reader = Reader { options, describer, sender, batch, batch_len: 0, links };
+        let window = Window::new(SEGMENT_LEN_MAX as usize);
+        let mut reader = Reader { options, describer, sender, window, batch, batch_len: 0, links };
         work(&mut reader);
         let _reader_left = reader.push(Reading::End).and_then(|()| reader.flush());
     });
@@ -130,6 +131,7 @@ struct Reader {
     options: ReaderOptions,
     describer: Describer,
     sender: mpsc::Sender<Vec<Reading>>,
+    window: Window,
     batch: Vec<Reading>,
     batch_len: usize,
     /// Link groups of which a file was read.
@@ -234,23 +236,27 @@ impl Reader {
         source: &mut Source<R>,
         seek: impl Fn(&mut R, u64) -> io::Result<()>,
     ) -> Result<io::Result<()>, Gone> {
-        let window = SEGMENT_LEN_MAX as usize;
-        let mut buffer = BytesMut::new();
+        self.window.clear();
         let mut at_end = false;
         loop {
-            if !at_end && buffer.len() < window {
-                match source.fill(&mut buffer, window, &seek) {
-                    Ok(ended) => at_end = ended,
-                    Err(error) => return Ok(Err(error)),
+            let rest = self.window.bytes();
+            let next = match self.options.cutter.cut(rest) {
+                Some(len) => &rest[..len],
+                // More is read only when what is there has no cut: moving the rest to the front costs.
+                None if !at_end => {
+                    match source.fill(&mut self.window, &seek) {
+                        Ok(ended) => at_end = ended,
+                        Err(error) => return Ok(Err(error)),
+                    }
+                    continue;
                 }
-            }
-            if buffer.is_empty() {
-                return Ok(Ok(()));
-            }
-            // Without a cut the file ends within the window: what is left is its last segment.
-            let len_of_next = self.options.cutter.cut(&buffer).unwrap_or(buffer.len());
-            let plain = buffer.split_to(len_of_next);
-            let tag = segment_tag(&plain, &self.options.segment_key);
+                None if rest.is_empty() => return Ok(Ok(())),
+                // The file ends within the window: what is left is its last segment.
+                None => rest,
+            };
+            let tag = segment_tag(next, &self.options.segment_key);
+            let plain = Plaintext::copy_of(next);
+            self.window.pass(next.len());
             self.batch_len += plain.len();
             self.push(Reading::Segment { plain, tag })?;
         }

@@ -4,10 +4,10 @@ use std::fs::{File, Metadata};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::MetadataExt;
 
-use bytes::BytesMut;
 use nix::unistd::{Whence, lseek};
 use sha2::{Digest, Sha256};
 
+use crate::client::put::window::Window;
 use crate::format::Hole;
 use crate::types::limits::HOLE_COUNT_MAX;
 
@@ -47,11 +47,10 @@ impl<R: Read> Source<R> {
         Whole { len: self.position, sha256: self.hasher.finalize().into(), holes: self.passed }
     }
 
-    /// Reads into `buffer` up to `len_max` bytes in it, or less before the end. True at the end.
+    /// Reads until `window` is full, or less before the end. True at the end.
     pub(crate) fn fill(
         &mut self,
-        buffer: &mut BytesMut,
-        len_max: usize,
+        window: &mut Window,
         seek: impl Fn(&mut R, u64) -> io::Result<()>,
     ) -> io::Result<bool> {
         loop {
@@ -59,25 +58,22 @@ impl<R: Read> Source<R> {
                 self.pass(hole);
                 seek(&mut self.from, self.position)?;
             }
-            let start = buffer.len();
-            let room = u64::try_from(len_max.saturating_sub(start)).unwrap_or(u64::MAX);
+            let room = window.room() as u64;
             let stop = self.ahead.last().map(|hole| hole.offset).or(self.end).unwrap_or(u64::MAX);
             let wanted = room.min(stop - self.position);
             if room == 0 || wanted == 0 {
                 return Ok(room > 0);
             }
-            buffer.resize(start + usize::try_from(wanted).unwrap_or(usize::MAX), 0);
-            let read = match self.from.read(&mut buffer[start..]) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(None),
-                read => read.map(Some),
+            let read = match window.read(&mut self.from, usize::try_from(wanted).unwrap_or(usize::MAX)) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                read => read?,
             };
-            buffer.truncate(start + read.as_ref().ok().copied().flatten().unwrap_or(0));
-            self.hasher.update(&buffer[start..]);
-            self.position += (buffer.len() - start) as u64;
-            if read? == Some(0) {
+            if read.is_empty() {
                 // It became shorter; holes behind the end are none.
                 return Ok(true);
             }
+            self.hasher.update(read);
+            self.position += read.len() as u64;
         }
     }
 
@@ -154,11 +150,15 @@ mod tests {
     fn read(file: File) -> (Vec<u8>, Whole) {
         let metadata = file.metadata().unwrap();
         let mut source = Source::file(file, &metadata).unwrap();
-        let (mut all, mut buffer) = (Vec::new(), BytesMut::new());
-        while !source.fill(&mut buffer, 10_000, seek_file).unwrap() {
-            all.extend_from_slice(&buffer.split());
+        let (mut all, mut window) = (Vec::new(), Window::new(10_000));
+        loop {
+            let at_end = source.fill(&mut window, seek_file).unwrap();
+            all.extend_from_slice(window.bytes());
+            window.clear();
+            if at_end {
+                break;
+            }
         }
-        all.extend_from_slice(&buffer);
         (all, source.finish())
     }
 
@@ -203,9 +203,9 @@ mod tests {
         let metadata = file.metadata().unwrap();
         let mut source = Source::file(file.try_clone().unwrap(), &metadata).unwrap();
         file.set_len(20_000).unwrap();
-        let mut buffer = BytesMut::new();
-        while !source.fill(&mut buffer, 1 << 20, seek_file).unwrap() {}
+        let mut window = Window::new(1 << 20);
+        while !source.fill(&mut window, seek_file).unwrap() {}
         let whole = source.finish();
-        assert_eq!((whole.len, buffer.len(), whole.holes), (20_000, 20_000, Vec::new()));
+        assert_eq!((whole.len, window.bytes().len(), whole.holes), (20_000, 20_000, Vec::new()));
     }
 }

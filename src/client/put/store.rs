@@ -3,7 +3,6 @@
 
 use std::collections::BTreeSet;
 
-use bytes::BytesMut;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -16,6 +15,7 @@ use crate::client::upload::{Shards, Uploader};
 use crate::env::off_thread;
 use crate::erasure::Scheme;
 use crate::format::pack::{FilledPack, PackBuilder};
+use crate::format::segment::Plaintext;
 use crate::format::{Segment, segment};
 use crate::types::limits::UPLOAD_BYTES_MAX;
 use crate::types::{PackId, Tag};
@@ -65,7 +65,7 @@ impl SegmentStore {
     /// Takes the next segment.
     pub(crate) async fn take(
         &mut self,
-        plain: BytesMut,
+        plain: Plaintext,
         tag: Tag,
         client: &mut Client,
         roster: &Roster,
@@ -76,8 +76,9 @@ impl SegmentStore {
         self.fresh.insert(tag);
         let plain_len = u32::try_from(plain.len()).expect("a segment is at most 4 MiB");
         let mut rng = client.env.rng();
-        let sealed =
-            off_thread(move || segment::seal(&plain, &mut rng)).await.expect("sealing does not panic");
+        let sealed = off_thread(move || segment::seal_in_place(plain, &mut rng))
+            .await
+            .expect("sealing does not panic");
         let pushed = self.builder.push(&sealed.bytes, &mut client.env.rng());
         self.ledger.sealed(Segment { tag, key: sealed.key, plain_len, pieces: pushed.pieces });
         for filled in pushed.filled {
