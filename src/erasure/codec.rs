@@ -45,7 +45,7 @@ impl Codec {
     /// If `data` does not divide into `need` equal shards, at least a byte each.
     pub fn encode(&self, data: &[u8]) -> Vec<u8> {
         let shard_len = self.shard_len(data);
-        let mut parity = vec![0; shard_len * usize::from(self.scheme.parity())];
+        let mut parity = zeros(shard_len * usize::from(self.scheme.parity()));
         if let Some(code) = &self.code {
             let data: Vec<&[u8]> = data.chunks_exact(shard_len).collect();
             let mut outputs: Vec<&mut [u8]> = parity.chunks_exact_mut(shard_len).collect();
@@ -78,10 +78,11 @@ impl Codec {
 
         let (data_shards, parity_shards) = shards.split_at(need);
         let missing = data_shards.iter().filter(|shard| shard.is_none()).count();
-        let mut data = vec![0; need * shard_len];
-        for (place, shard) in data.chunks_exact_mut(shard_len).zip(data_shards) {
-            if let Some(shard) = shard {
-                place.copy_from_slice(shard);
+        let mut data = Vec::with_capacity(need * shard_len);
+        for shard in data_shards {
+            match shard {
+                Some(shard) => data.extend_from_slice(shard),
+                None => data.resize(data.len() + shard_len, 0),
             }
         }
         if let (Some(code), 1..) = (&self.code, missing) {
@@ -109,6 +110,17 @@ impl Codec {
         assert!(!data.is_empty() && data.len().is_multiple_of(need), "data shards must be of equal length");
         data.len() / need
     }
+}
+
+/// Zeros that are written.
+#[expect(
+    clippy::slow_vector_initialization,
+    reason = "asked for many zeros, the allocator gives pages back to the system and faults them in again: that takes longer"
+)]
+fn zeros(len: usize) -> Vec<u8> {
+    let mut zeros = Vec::with_capacity(len);
+    zeros.resize(len, 0);
+    zeros
 }
 
 #[cfg(test)]

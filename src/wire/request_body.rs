@@ -3,8 +3,6 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
@@ -13,7 +11,7 @@ use crate::types::limits::{
 };
 use crate::types::{AuditNonce, BlobHash, ChunkLen};
 use crate::wire::bounded::Bounded;
-use crate::wire::chunk::decode_base64;
+use crate::wire::chunk::{decode_base64, encode_base64};
 use crate::wire::error::cut;
 use crate::wire::tags::{parse_hash, printable};
 use crate::wire::{Action, ChunkSet, Hashes, RequestNumber, Store, StoreBody, WireError};
@@ -97,7 +95,7 @@ fn store_body(store: &Store) -> Body<'static> {
         ..Body::default()
     };
     match &store.body {
-        StoreBody::Inline(data) => body.data = Some(STANDARD.encode(data).into()),
+        StoreBody::Inline(data) => body.data = Some(encode_base64(data).into()),
         StoreBody::Chunked { hash, size, chunks } => {
             body.hash = Some(hash.to_string().into());
             body.size = Some(*size);

@@ -1,12 +1,10 @@
 //! Kind 24213: one chunk of a blob, sent by a client to a provider (extension `chunked`).
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use nostr::Event;
 
 use crate::types::{BlobHash, ChunkIndex, ProviderId};
-use crate::wire::chunk::{decode_data, position};
+use crate::wire::chunk::{decode_data, encode_base64, position};
 use crate::wire::tags::{blob_hash, expect_kind, parse_required, tag};
 use crate::wire::{Draft, UPLOAD_KIND, WireError};
 
@@ -34,7 +32,7 @@ impl Upload {
             tag(["chunk_index", &self.index.to_string()]),
             tag(["chunk_total", &self.total.to_string()]),
         ];
-        Draft { kind: UPLOAD_KIND, content: STANDARD.encode(&self.data), tags }
+        Draft { kind: UPLOAD_KIND, content: encode_base64(&self.data), tags }
     }
 
     /// Reads a verified event.

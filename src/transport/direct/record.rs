@@ -25,6 +25,8 @@ const PREFIX_LEN: usize = 4;
 pub(in crate::transport) struct Sealer {
     keys: Arc<StatelessTransportState>,
     next: u64,
+    /// Where records are made, one behind the other; the memory of those that were sent is used again.
+    room: BytesMut,
 }
 
 /// Opens what comes in.
@@ -49,15 +51,15 @@ pub(super) struct Joining {
 
 impl Sealer {
     pub(super) fn new(keys: Arc<StatelessTransportState>) -> Self {
-        Self { keys, next: 0 }
+        Self { keys, next: 0, room: BytesMut::new() }
     }
 
     /// Seals the next record.
     pub(super) fn seal(&mut self, plain: &[u8]) -> Result<Bytes, DirectError> {
-        let mut sealed = vec![0; plain.len() + TAG_LEN];
-        self.keys.write_message(self.next, plain, &mut sealed).map_err(|_| DirectError::Broken)?;
+        let room = self.room.grow(plain.len() + TAG_LEN);
+        self.keys.write_message(self.next, plain, room).map_err(|_| DirectError::Broken)?;
         self.next = self.next.checked_add(1).ok_or(DirectError::Broken)?;
-        Ok(sealed.into())
+        Ok(self.room.split().freeze())
     }
 }
 
