@@ -26,6 +26,10 @@ impl GatedDisk {
         *self.gate.lock().unwrap() = Gate { is_shut: true, log_sync_count: 0 };
     }
 
+    fn log_sync_count(&self) -> usize {
+        self.gate.lock().unwrap().log_sync_count
+    }
+
     fn open(&self) -> usize {
         let mut gate = self.gate.lock().unwrap();
         gate.is_shut = false;
@@ -99,7 +103,7 @@ fn concurrent_puts_share_a_sync_and_none_returns_before_it() {
             })
         };
         let puts: Vec<_> = (0..20).map(put).collect();
-        while store.stats().claim_count < 20 {
+        while store.stats().claim_count < 20 || disk.log_sync_count() == 0 {
             thread::yield_now();
         }
         assert!(puts.iter().all(|put| !put.is_finished()), "no receipt before the sync");
