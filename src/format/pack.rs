@@ -8,7 +8,7 @@ use rand::CryptoRng;
 use crate::crypt::MaskKey;
 use crate::crypt::mask::mask_shard;
 use crate::erasure::{Codec, CodecError, Scheme};
-use crate::types::{BlobHash, PackId, ShardIndex, merkle_root};
+use crate::types::{Blob, BlobHash, PackId, ShardIndex, merkle_root};
 
 use super::FormatError;
 use super::content::Piece;
@@ -158,8 +158,7 @@ fn make_shards(bytes: Vec<u8>, scheme: Scheme, mask: Option<&MaskKey>) -> Vec<By
 #[derive(Debug, Clone)]
 pub struct VerifiedShard {
     index: ShardIndex,
-    name: BlobHash,
-    bytes: Bytes,
+    blob: Blob,
 }
 
 impl VerifiedShard {
@@ -170,26 +169,27 @@ impl VerifiedShard {
 
     /// The blob that it is.
     pub(super) fn name(&self) -> BlobHash {
-        self.name
+        self.blob.hash()
     }
 
     pub(super) fn bytes(&self) -> &Bytes {
-        &self.bytes
+        self.blob.bytes()
     }
 }
 
 impl Coding {
-    /// Checks that `bytes` are the shard `index` of the pack.
-    pub fn verify(&self, index: ShardIndex, bytes: Bytes) -> Result<VerifiedShard, FormatError> {
+    /// Checks that a blob is the shard `index` of the pack. Bytes become one by being hashed.
+    pub fn verify(&self, index: ShardIndex, blob: impl Into<Blob>) -> Result<VerifiedShard, FormatError> {
+        let blob = blob.into();
         let name = self.shards.get(index.as_usize()).ok_or(FormatError::TooMany {
             what: "shards of a pack",
             count: u64::from(index.0) + 1,
             max: u64::from(self.scheme.total()),
         })?;
-        if bytes.len() != self.shard_len() as usize || BlobHash::of(&bytes) != name.hash {
+        if blob.bytes().len() != self.shard_len() as usize || blob.hash() != name.hash {
             return Err(FormatError::WrongShard { index, wanted: name.hash });
         }
-        Ok(VerifiedShard { index, name: name.hash, bytes })
+        Ok(VerifiedShard { index, blob })
     }
 
     /// Brings the pack's sealed segments back, padding left out, from any `need` of its shards. The work of a worker
@@ -218,7 +218,9 @@ impl Coding {
         let mut places: Vec<Option<&[u8]>> = vec![None; self.shards.len()];
         for shard in shards {
             match self.shards.get(shard.index.as_usize()) {
-                Some(name) if name.hash == shard.name => places[shard.index.as_usize()] = Some(&shard.bytes),
+                Some(name) if name.hash == shard.name() => {
+                    places[shard.index.as_usize()] = Some(shard.bytes());
+                }
                 Some(name) => {
                     return Err(FormatError::WrongShard { index: shard.index, wanted: name.hash });
                 }

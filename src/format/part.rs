@@ -24,7 +24,10 @@ impl Coding {
     /// [`FormatError::WrongShard`] for a shard of another pack; too few shards of a pack that is masked.
     pub fn bytes_of(&self, shards: &[VerifiedShard]) -> Result<PackBytes, FormatError> {
         let need = self.scheme.need();
-        if shards.len() >= usize::from(need) {
+        let data_count = shards.iter().filter(|shard| shard.index().0 < need).count();
+        let is_all_data = data_count >= usize::from(need) && self.mask.is_none();
+        // The data shards are the pack as it is: nothing has to be copied together.
+        if shards.len() >= usize::from(need) && !is_all_data {
             return Ok(PackBytes { stretches: vec![(0, Bytes::from(self.decode(shards)?))] });
         }
         if self.mask.is_some() {

@@ -10,7 +10,7 @@ use crate::session::{
     FetchOptions, FetchSession, Pace, Reassembly, ReassemblyLimits, Step, StoreSend, StoreSession, Try,
     UploadKey,
 };
-use crate::types::{BlobHash, ChunkIndex, ChunkLen, ClientId, ProviderId, Timestamp};
+use crate::types::{Blob, BlobHash, ChunkIndex, ChunkLen, ClientId, ProviderId, Timestamp};
 use crate::wire::{Answer, BlobInfo, Chunk, ChunkSet, ErrorCode, Status, StatusKind, Upload};
 
 /// The body of a target. Sessions need a time to begin at; which one makes no difference.
@@ -82,7 +82,9 @@ pub fn fetch(script: &[u8], start: Instant) {
     for _ in 0..STEP_COUNT_MAX {
         match session.step(now) {
             Step::Send((number, _)) => tries = number.0 + 1,
-            Step::Done(outcome) => return assert!(outcome.is_err() || outcome == Ok(blob)),
+            Step::Done(outcome) => {
+                return assert!(outcome.is_err() || outcome.map(Blob::into_bytes) == Ok(blob));
+            }
             Step::Wait(until) => {
                 assert!(until > now, "a wait that is over is no wait");
                 let Some(&[what, index, when]) = script.next() else {

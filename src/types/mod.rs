@@ -1,5 +1,6 @@
 //! The words of the domain: ids, indexes, times, limits, Merkle trees. Pure; imports nothing of ours.
 
+pub mod blob;
 pub mod chunk_len;
 pub mod id;
 pub mod index;
@@ -7,6 +8,7 @@ pub mod limits;
 pub mod merkle;
 pub mod time;
 
+pub use blob::Blob;
 pub use chunk_len::ChunkLen;
 pub use id::{
     AuditNonce, BlobHash, ClientId, DeviceId, MerkleRoot, PackId, ParseIdError, ProviderId, SnapshotId, Tag,

@@ -8,6 +8,7 @@ use blobdvm::erasure::{Codec, Scheme};
 use blobdvm::format::codec::{Reader, decode, encode};
 use blobdvm::format::*;
 use blobdvm::types::{BlobHash, DeviceId, ProviderId, ShardIndex, VaultId, merkle_root};
+use bytes::Bytes;
 use serde_json::Value;
 
 use super::{array, bytes, describe, text};
@@ -133,7 +134,7 @@ pub(crate) fn pack(vector: &Value) {
             assert_eq!(describe::coding(&coding), vector["described"]);
             let verified: Vec<VerifiedShard> = (0..=u8::MAX)
                 .zip(&shards)
-                .map(|(index, shard)| coding.verify(ShardIndex(index), shard.clone().into()).unwrap())
+                .map(|(index, shard)| coding.verify(ShardIndex(index), Bytes::from(shard.clone())).unwrap())
                 .collect();
             for (shard, name) in shards.iter().zip(&coding.shards) {
                 assert_eq!((BlobHash::of(shard), merkle_root(shard)), (name.hash, name.root));

@@ -93,7 +93,7 @@ fn restore(blobs: &Blobs, vector: &Value) -> BTreeMap<String, Vec<u8>> {
 
 fn shards(coding: &Coding, blobs: &Blobs) -> Vec<VerifiedShard> {
     let found = |(index, name): (u8, &ShardName)| {
-        coding.verify(ShardIndex(index), blobs.get(&name.hash)?.clone().into()).ok()
+        coding.verify(ShardIndex(index), Bytes::from(blobs.get(&name.hash)?.clone())).ok()
     };
     (0..=u8::MAX).zip(&coding.shards).filter_map(found).collect()
 }

@@ -1,5 +1,6 @@
 //! Bytes that are almost right: how they were made, and how they are read.
 
+use bytes::Bytes;
 use std::fmt::Debug;
 
 use blobdvm::crypt::{Aad, Layer, Purpose, SealedKind, SegmentKey, seal_salted, seal_segment, sign};
@@ -33,7 +34,7 @@ pub(crate) fn read(vector: &Value) -> Result<(), String> {
         }
         "shard" => {
             let coding: Coding = decode(&super::bytes(vector, "coding"), "a coding").unwrap();
-            coding.verify(ShardIndex(0), bytes.into()).map(drop)
+            coding.verify(ShardIndex(0), Bytes::from(bytes)).map(drop)
         }
         "capability" => Capability::parse(str::from_utf8(&bytes).unwrap_or_default()).map(drop),
         other => panic!("{other} is not known"),

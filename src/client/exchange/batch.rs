@@ -41,7 +41,7 @@ impl Exchange {
             items.push(match self.fetch_promised(provider, *hash, None, None, || {}).await {
                 Ok((blob, expires)) => {
                     let expires = expires.unwrap_or(Timestamp(0));
-                    Some(Promise { size: blob.len() as u64, expires })
+                    Some(Promise { size: blob.bytes().len() as u64, expires })
                 }
                 Err(error) if error.code() == Some(&ErrorCode::FileNotFound) => None,
                 Err(error) => return Err(error),

@@ -12,7 +12,7 @@ use crate::client::exchange::switch::{Delivery, Line};
 use crate::session::fetch::FetchSend;
 use crate::session::{AskSession, Failure, FetchSession, Step, StoreSend, StoreSession, Try};
 use crate::transport::TransportError;
-use crate::types::BlobHash;
+use crate::types::{Blob, BlobHash};
 use crate::wire::{
     AUDIT_KIND, Answer, AuditAnswer, BlobInfo, CHUNK_KIND, Chunk, Draft, RESPONSE_KIND, Response,
     STATUS_KIND, Status,
@@ -267,9 +267,9 @@ impl Conversation for StoreSession {
 
 impl Conversation for &mut FetchSession {
     type Send = FetchSend;
-    type Output = Bytes;
+    type Output = Blob;
 
-    fn step(&mut self, now: Instant) -> Step<FetchSend, Bytes> {
+    fn step(&mut self, now: Instant) -> Step<FetchSend, Blob> {
         FetchSession::step(self, now)
     }
 

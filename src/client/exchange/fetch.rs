@@ -9,7 +9,7 @@ use crate::client::exchange::link::Link;
 use crate::client::exchange::{Exchange, ExchangeError};
 use crate::session::{FetchOptions, FetchSession, Pace};
 use crate::types::limits::{CHUNK_COUNT_MAX, CHUNK_LEN, EVENT_LEN_MAX};
-use crate::types::{BlobHash, ChunkLen, ProviderId, Timestamp};
+use crate::types::{Blob, BlobHash, ChunkLen, ProviderId, Timestamp};
 use crate::vault::Deed;
 use crate::wire::{Action, Extension, Hashes, Request};
 
@@ -24,7 +24,7 @@ impl Exchange {
         hash: BlobHash,
         len: Option<u64>,
     ) -> Result<Bytes, ExchangeError> {
-        self.fetch_begun(provider, hash, len, || {}).await
+        self.fetch_begun(provider, hash, len, || {}).await.map(Blob::into_bytes)
     }
 
     /// As [`fetch`](Self::fetch); says when the blob has its place in the windows and is asked for.
@@ -34,7 +34,7 @@ impl Exchange {
         hash: BlobHash,
         len: Option<u64>,
         begin: impl FnOnce(),
-    ) -> Result<Bytes, ExchangeError> {
+    ) -> Result<Blob, ExchangeError> {
         self.fetch_promised(provider, hash, len, None, begin).await.map(|(blob, _)| blob)
     }
 
@@ -46,7 +46,7 @@ impl Exchange {
         len: Option<u64>,
         meter: Option<&AtomicU64>,
         begin: impl FnOnce(),
-    ) -> Result<(Bytes, Option<Timestamp>), ExchangeError> {
+    ) -> Result<(Blob, Option<Timestamp>), ExchangeError> {
         let link = self.link(provider)?;
         let window_bytes = u64::from(link.options().chunk_window) * CHUNK_LEN;
         let admission = self.admit(len.unwrap_or(window_bytes), &link).await;
@@ -54,7 +54,7 @@ impl Exchange {
         let started = now();
         let outcome = run(&link, hash, len, meter).await;
         admission.end(&outcome);
-        let bytes = outcome.as_ref().map_or(0, |(blob, _)| blob.len() as u64);
+        let bytes = outcome.as_ref().map_or(0, |(blob, _)| blob.bytes().len() as u64);
         self.judge(&link, started, &outcome, |took| Deed::Fetched { bytes, took });
         let fetched = outcome?;
         self.count_fetched(bytes);
@@ -67,7 +67,7 @@ async fn run(
     hash: BlobHash,
     len: Option<u64>,
     meter: Option<&AtomicU64>,
-) -> Result<(Bytes, Option<Timestamp>), ExchangeError> {
+) -> Result<(Blob, Option<Timestamp>), ExchangeError> {
     if let Some(direct) = link.direct().await?
         && let Some(blob) = direct.fetch(hash, len, meter).await?
     {
@@ -98,7 +98,7 @@ async fn run_in(
     len: Option<u64>,
     meter: Option<&AtomicU64>,
     (chunk_len, pace): (ChunkLen, Pace),
-) -> Result<(Bytes, Option<Timestamp>), ExchangeError> {
+) -> Result<(Blob, Option<Timestamp>), ExchangeError> {
     let is_directed = link.terms.speaks(Extension::Directed);
     let takes_ranges = link.terms.speaks(Extension::Partial);
     let is_its_own = link.terms.chunk_size != CHUNK_LEN && chunk_len == ChunkLen::BASE;

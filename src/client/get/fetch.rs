@@ -5,8 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
-
 use crate::client::error::{ClientError, Failure};
 use crate::client::exchange::{Exchange, ExchangeError};
 use crate::client::get::hunt::Hunt;
@@ -15,7 +13,7 @@ use crate::client::race::{Races, Runner};
 use crate::client::roster::{Member, PROBE_DEADLINE, Roster};
 use crate::format::Coding;
 use crate::format::pack::VerifiedShard;
-use crate::types::{BlobHash, PackId, ProviderId, ShardIndex};
+use crate::types::{Blob, BlobHash, PackId, ProviderId, ShardIndex};
 use crate::vault::Blemish;
 use crate::wire::ErrorCode;
 
@@ -132,7 +130,7 @@ impl Fetcher {
         hash: BlobHash,
         len: u64,
         runner: &Runner,
-    ) -> Result<Bytes, ExchangeError> {
+    ) -> Result<Blob, ExchangeError> {
         if !self.latencies.contains_key(&provider) {
             runner.begin();
             self.exchange.probe(provider, PROBE_DEADLINE).await?;
@@ -165,16 +163,16 @@ impl Fetcher {
         (shard, provider): Holder,
         pack: PackId,
         coding: &Coding,
-        fetched: Result<Bytes, ExchangeError>,
+        fetched: Result<Blob, ExchangeError>,
     ) -> Result<VerifiedShard, Failure> {
         let code = fetched.as_ref().err().and_then(ExchangeError::code);
         let is_missing = matches!(code, Some(ErrorCode::FileNotFound | ErrorCode::ChunkMissing));
         // It says itself that what it has is not the shard any more.
         let is_spoilt = matches!(code, Some(ErrorCode::IntegrityFailed));
         let failure = match fetched {
-            Ok(bytes) => {
-                let len = bytes.len() as u64;
-                match coding.verify(shard, bytes) {
+            Ok(blob) => {
+                let len = blob.bytes().len() as u64;
+                match coding.verify(shard, blob) {
                     Ok(verified) => {
                         self.monitor.advance(len);
                         return Ok(verified);

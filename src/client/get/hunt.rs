@@ -4,7 +4,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use bytes::Bytes;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
 
@@ -14,7 +13,7 @@ use crate::client::get::fetch::{Fetcher, Holder};
 use crate::client::race::Runner;
 use crate::format::Coding;
 use crate::format::pack::VerifiedShard;
-use crate::types::{PackId, ShardIndex};
+use crate::types::{Blob, PackId, ShardIndex};
 
 /// The search for shards of one pack. Fetches that are under way end with it.
 pub(super) struct Hunt<'a> {
@@ -32,7 +31,7 @@ pub(super) struct Hunt<'a> {
     failures: Vec<Failure>,
 }
 
-type Fetched = (Holder, Result<Bytes, ExchangeError>);
+type Fetched = (Holder, Result<Blob, ExchangeError>);
 
 struct UnderWay {
     runner: Arc<Runner>,

@@ -9,7 +9,7 @@ use crate::session::{
     Begun, Failure, FetchOptions, FetchSession, Pace, Reassembly, ReassemblyLimits, Step, StoreSend,
     StoreSession, Try, UploadKey, chunking,
 };
-use crate::types::{BlobHash, ChunkIndex, ChunkLen, ClientId, ProviderId, Timestamp};
+use crate::types::{Blob, BlobHash, ChunkIndex, ChunkLen, ClientId, ProviderId, Timestamp};
 use crate::wire::{Answer, BlobInfo, Chunk, ChunkSet, ErrorCode, StatusKind, Upload};
 
 use super::{STEP_COUNT_MAX, status};
@@ -269,7 +269,7 @@ fn fetch(provider: &Provider, manner: u8, faults: &mut Faults<'_>) -> Result<Byt
                 to_provider.0.push(message);
                 continue;
             }
-            Step::Done(outcome) => return outcome,
+            Step::Done(outcome) => return outcome.map(Blob::into_bytes),
             Step::Wait(until) => until,
         };
         match faults.next() {

@@ -10,7 +10,7 @@ use super::link::{Faults, Link};
 use super::{instant, status};
 use crate::session::fetch::FetchSend;
 use crate::session::{Failure, FetchOptions, FetchSession, Pace, Step, Try};
-use crate::types::{BlobHash, ChunkIndex, ChunkLen, ClientId, Timestamp};
+use crate::types::{Blob, BlobHash, ChunkIndex, ChunkLen, ClientId, Timestamp};
 use crate::wire::{Answer, BlobInfo, Chunk, Direction, ErrorCode, StatusKind};
 
 #[derive(Clone)]
@@ -86,7 +86,10 @@ fn run(seed: u64, provider: &Provider, options: FetchOptions, faults: Faults) ->
                 tries += 1;
                 to_provider.send(message, now);
             }
-            Step::Done(outcome) => return Run { outcome, took: now - start, tries, chunks_sent },
+            Step::Done(outcome) => {
+                let outcome = outcome.map(Blob::into_bytes);
+                return Run { outcome, took: now - start, tries, chunks_sent };
+            }
             Step::Wait(until) => {
                 let arrivals = [to_provider.next_at(), to_client.next_at()].into_iter().flatten();
                 now = arrivals.fold(until, Instant::min).max(now);

@@ -13,7 +13,7 @@ use crate::client::exchange::link::Link;
 use crate::client::exchange::{ExchangeError, StoreOptions};
 use crate::session::{AskSession, Failure, FetchOptions, FetchSession, Pace};
 use crate::types::limits::{BLOB_LEN_MAX, EVENT_LEN_MAX};
-use crate::types::{BlobHash, ChunkLen};
+use crate::types::{Blob, BlobHash, ChunkLen};
 use crate::wire::{
     Action, Answer, AuditAnswer, BlobInfo, DirectId, DirectMessage, DirectStore, RequestNumber,
 };
@@ -83,7 +83,7 @@ impl Direct<'_> {
         hash: BlobHash,
         len: Option<u64>,
         meter: Option<&AtomicU64>,
-    ) -> Settled<Bytes> {
+    ) -> Settled<Blob> {
         let options =
             FetchOptions { chunk_count: None, chunk_len: ChunkLen::BASE, window: 1, takes_ranges: false };
         let likely_len = len.unwrap_or(self.link.terms.max_file_size).min(BLOB_LEN_MAX);

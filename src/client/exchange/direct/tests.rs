@@ -16,7 +16,7 @@ use crate::env::{Env, ManualClock};
 use crate::session::{AskSession, Failure, FetchOptions, FetchSession, Pace};
 use crate::transport::direct::tests::pipes::{connected_as, connected_slowly, lenient, room};
 use crate::transport::direct::{DirectConnection, Guest, Received};
-use crate::types::{BlobHash, ChunkLen, ClientId, Timestamp};
+use crate::types::{Blob, BlobHash, ChunkLen, ClientId, Timestamp};
 use crate::wire::{Answer, DirectId, DirectMessage, DirectStore};
 
 const STALL: Duration = Duration::from_secs(5);
@@ -52,7 +52,10 @@ async fn fetch(channel: &Channel, hash: BlobHash, len_max: u64) -> Result<Bytes,
         FetchOptions { chunk_count: None, chunk_len: ChunkLen::BASE, window: 1, takes_ranges: false };
     let pace = Pace { stall_timeout: STALL, ..Pace::default() };
     let mut session = FetchSession::new(hash, options, pace, 1, now());
-    channel.run(&mut session, |id| DirectMessage::Request { id, hash }, None, len_max).await
+    channel
+        .run(&mut session, |id| DirectMessage::Request { id, hash }, None, len_max)
+        .await
+        .map(Blob::into_bytes)
 }
 
 impl DirectConnection {
