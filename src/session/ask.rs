@@ -1,6 +1,6 @@
 //! Client: one request, one answer; asked again until it comes.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::session::{Failure, Pace, Patience, Step, Try};
 use crate::wire::Status;
@@ -34,6 +34,11 @@ impl<A: Clone> AskSession<A> {
         if let Some(failure) = self.patience.status(status, now) {
             self.outcome.get_or_insert(Err(failure));
         }
+    }
+
+    /// The request was lost on its way: it is due again.
+    pub fn lost(&mut self, now: Instant) {
+        self.patience.hasten(Duration::ZERO, now);
     }
 
     /// What to do now: send the request as one more try, wait, or be done.

@@ -118,6 +118,11 @@ impl FetchSession {
         self.patience.progress(at);
     }
 
+    /// The request was lost on its way: it is due again.
+    pub fn lost(&mut self, now: Instant) {
+        self.patience.hasten(Duration::ZERO, now);
+    }
+
     /// Takes in an answer to one of the tries.
     pub fn answer(&mut self, answer: &Answer, to: Try, now: Instant) {
         if self.outcome.is_some() {

@@ -136,7 +136,7 @@ impl Link {
         let nonce = self.audit_nonce();
         let hashes = samples.iter().map(|sample| sample.hash).collect();
         let request = self.request(Action::Audit { nonce, hashes });
-        if let Some(direct) = self.direct().await? {
+        if let Some(direct) = self.direct(self.options().stall_timeout).await? {
             match direct.audit(&request.action, request.number, samples[0].hash, moved).await {
                 Ok(Some(answer)) => return Ok(judge(samples, &nonce, &answer)),
                 Ok(None) => {}

@@ -177,7 +177,7 @@ impl Link {
         let retry_first = pace.retry_first.min(deadline / 8);
         let pace = Pace { retry_first, retry_max: retry_first * 2, stall_timeout: deadline };
         let started = now();
-        if let Some(direct) = self.direct().await?
+        if let Some(direct) = self.direct(pace.stall_timeout).await?
             && direct.probe(BlobHash::new(nothing), pace).await?.is_some()
         {
             return Ok(now() - started);
@@ -202,7 +202,7 @@ impl Link {
 
     async fn ask_at(&self, action: Action, about: BlobHash, pace: Pace) -> Result<Answer, ExchangeError> {
         let request = self.request(action);
-        if let Some(direct) = self.direct().await?
+        if let Some(direct) = self.direct(pace.stall_timeout).await?
             && let Some(answer) = direct.ask(&request.action, request.number, about, pace).await?
         {
             return Ok(answer);

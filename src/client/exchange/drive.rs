@@ -50,6 +50,9 @@ pub(super) trait Conversation {
 
     /// A part of an answer came over the connection that this conversation waits on.
     fn moved(&mut self, _at: Instant) {}
+
+    /// The connection that the question went over has ended.
+    fn lost(&mut self, _now: Instant) {}
 }
 
 /// An event to send, and the try that it is, if it is a request.
@@ -211,6 +214,10 @@ impl Conversation for AskSession<Answer> {
             _ => {}
         }
     }
+
+    fn lost(&mut self, now: Instant) {
+        AskSession::lost(self, now);
+    }
 }
 
 impl Conversation for AskSession<AuditAnswer> {
@@ -229,6 +236,10 @@ impl Conversation for AskSession<AuditAnswer> {
             _ => {}
         }
     }
+
+    fn lost(&mut self, now: Instant) {
+        AskSession::lost(self, now);
+    }
 }
 
 impl Conversation for AskSession<Have> {
@@ -245,6 +256,10 @@ impl Conversation for AskSession<Have> {
             Input::Status(status) => self.status(&status, now),
             _ => self.wrong_answer(),
         }
+    }
+
+    fn lost(&mut self, now: Instant) {
+        AskSession::lost(self, now);
     }
 }
 
@@ -287,5 +302,9 @@ impl Conversation for &mut FetchSession {
 
     fn moved(&mut self, at: Instant) {
         FetchSession::moved(self, at);
+    }
+
+    fn lost(&mut self, now: Instant) {
+        FetchSession::lost(self, now);
     }
 }

@@ -68,7 +68,7 @@ async fn run(
     len: Option<u64>,
     meter: Option<&AtomicU64>,
 ) -> Result<(Blob, Option<Timestamp>), ExchangeError> {
-    if let Some(direct) = link.direct().await?
+    if let Some(direct) = link.direct(link.options().stall_timeout).await?
         && let Some(blob) = direct.fetch(hash, len, meter).await?
     {
         return Ok((blob, None));

@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use nostr::Keys;
-use tokio::sync::Semaphore;
 
 use crate::client::ProviderTerms;
+use crate::client::exchange::direct::Means;
 use crate::client::exchange::link::Link;
 use crate::client::exchange::passages::Passages;
 use crate::client::exchange::record::Records;
@@ -16,7 +16,6 @@ use crate::client::exchange::{CarrierChoice, ExchangeError, ExchangeOptions};
 use crate::env::Env;
 use crate::transport::Carrier;
 use crate::types::ProviderId;
-use crate::types::limits::DIRECT_FETCH_LEN_MAX;
 
 /// Blobs to and from providers. Clones share everything; all methods may be called from many tasks at once.
 #[derive(Clone)]
@@ -31,8 +30,7 @@ struct Inner {
     links: Mutex<BTreeMap<ProviderId, Arc<Link>>>,
     /// Room for bytes under way everywhere.
     window: Arc<Window>,
-    /// Room for blobs that come over connections, in KiB.
-    intake: Arc<Semaphore>,
+    means: Means,
     stored_len: AtomicU64,
     fetched_len: AtomicU64,
     records: Records,
@@ -63,21 +61,20 @@ impl Admission {
 impl Exchange {
     /// An exchange over this carrier, with no providers yet.
     pub fn new(carrier: Arc<dyn Carrier>, options: ExchangeOptions, env: Env) -> Self {
+        Self::with_means(carrier, options, env, Means::default())
+    }
+
+    /// The same, which makes its connections so.
+    pub(super) fn with_means(
+        carrier: Arc<dyn Carrier>,
+        options: ExchangeOptions,
+        env: Env,
+        means: Means,
+    ) -> Self {
         let window = Window::new(options.total_window_bytes);
         let (links, stored_len, fetched_len, records, passages) = Default::default();
-        let intake = Arc::new(Semaphore::new(DIRECT_FETCH_LEN_MAX / 1024));
-        let inner = Inner {
-            carrier,
-            env,
-            options,
-            links,
-            window,
-            intake,
-            stored_len,
-            fetched_len,
-            records,
-            passages,
-        };
+        let inner =
+            Inner { carrier, env, options, links, window, means, stored_len, fetched_len, records, passages };
         Self { inner: Arc::new(inner) }
     }
 
@@ -90,9 +87,9 @@ impl Exchange {
         if self.links().get(&id).is_some_and(|link| link.is_same(&terms, &keys)) {
             return Ok(());
         }
-        let Inner { carrier, env, options, intake, passages, .. } = &*self.inner;
+        let Inner { carrier, env, options, means, passages, .. } = &*self.inner;
         let carrier = (carrier.clone(), passages.clone());
-        let opening = Link::open(terms, keys, carrier, env.clone(), *options, intake.clone());
+        let opening = Link::open(terms, keys, carrier, env.clone(), *options, means.clone());
         let link = opening.await?;
         self.links().insert(id, Arc::new(link));
         Ok(())

@@ -4,11 +4,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use nostr::{Event, Filter, Keys, Kind, PublicKey, RelayUrl};
-use tokio::sync::{OnceCell, Semaphore};
+use tokio::sync::OnceCell;
 use tokio::task::JoinSet;
 
 use crate::client::ProviderTerms;
-use crate::client::exchange::direct::DirectWay;
+use crate::client::exchange::direct::{DirectWay, Means};
 use crate::client::exchange::drive::now;
 use crate::client::exchange::passages::Passages;
 use crate::client::exchange::switch::Switch;
@@ -76,14 +76,14 @@ struct Way {
 }
 
 impl Link {
-    /// Begins to listen to a provider; blobs of its direct path take their room from `room`, in KiB.
+    /// Begins to listen to a provider.
     pub(super) async fn open(
         terms: ProviderTerms,
         keys: Keys,
         (carrier, passages): (Arc<dyn Carrier>, Arc<Passages>),
         env: Env,
         options: ExchangeOptions,
-        room: Arc<Semaphore>,
+        means: Means,
     ) -> Result<Self, ExchangeError> {
         let way = Arc::<Mutex<Way>>::default();
         let heard = way.clone();
@@ -92,7 +92,7 @@ impl Link {
             options.carrier,
             (keys.clone(), env.clone()),
             Arc::new(move || hear(&mut lock(&heard))),
-            room,
+            means,
         );
         let link = Self {
             id: terms.id,

@@ -69,7 +69,7 @@ async fn store(
     blob: Bytes,
     options: &StoreOptions,
 ) -> Result<Outcome<BlobInfo>, ExchangeError> {
-    if let Some(direct) = link.direct().await?
+    if let Some(direct) = link.direct(link.options().stall_timeout).await?
         && let Some(output) = direct.store(hash, &blob, options).await?
     {
         return Ok(Outcome { output, response: None });

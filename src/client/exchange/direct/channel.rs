@@ -118,7 +118,7 @@ impl Channel {
     /// asked for has at most `len_max` bytes.
     pub(super) async fn run<C: Conversation>(
         &self,
-        mut session: C,
+        session: &mut C,
         compose: impl Fn(DirectId) -> DirectMessage,
         meter: Option<&AtomicU64>,
         len_max: u64,

@@ -23,17 +23,22 @@ pub(in crate::client::exchange) struct Direct<'a> {
     link: &'a Link,
     channel: Arc<Channel>,
     begun_at: Instant,
+    patience: Duration,
 }
 
 /// What an exchange over a connection came to, if it came to anything that relays could not better.
 pub(in crate::client::exchange) type Settled<T> = Result<Option<T>, ExchangeError>;
 
 impl Link {
-    /// The connection to the provider, where there is one; `None` sends the exchange over relays.
+    /// The connection to the provider, where there is one; `None` sends the exchange over relays. `patience` counts
+    /// where none may be used.
     ///
     /// # Errors
     /// No relay may be used, and there is no connection.
-    pub(in crate::client::exchange) async fn direct(&self) -> Result<Option<Direct<'_>>, ExchangeError> {
+    pub(in crate::client::exchange) async fn direct(
+        &self,
+        patience: Duration,
+    ) -> Result<Option<Direct<'_>>, ExchangeError> {
         let way = self.direct_way();
         if !way.is_wanted() {
             return if way.is_only() {
@@ -42,8 +47,8 @@ impl Link {
                 Ok(None)
             };
         }
-        match way.channel().await {
-            Ok(channel) => Ok(Some(Direct { link: self, channel, begun_at: now() })),
+        match way.channel(patience).await {
+            Ok(channel) => Ok(Some(Direct { link: self, channel, begun_at: now(), patience })),
             Err(source) if way.is_only() => Err(ExchangeError::Direct { provider: self.id, source }),
             Err(_) => Ok(None),
         }
@@ -141,14 +146,26 @@ impl Direct<'_> {
     /// As [`run`](Self::run), for a blob of at most `len_max` bytes.
     async fn run_for_blob<C: Conversation>(
         &self,
-        session: C,
+        mut session: C,
         compose: impl Fn(DirectId) -> DirectMessage,
         about: BlobHash,
         meter: Option<&AtomicU64>,
         len_max: u64,
     ) -> Settled<C::Output> {
-        let provider = self.link.id;
-        match self.channel.run(session, compose, meter, len_max).await {
+        let (provider, way) = (self.link.id, self.link.direct_way());
+        let mut channel = self.channel.clone();
+        let outcome = loop {
+            match channel.run(&mut session, &compose, meter, len_max).await {
+                // The same request goes on over the next connection, where no relay may take over.
+                Err(Trouble::Ended(_)) if way.is_only() => {
+                    session.lost(now());
+                    let connecting = way.channel(self.patience).await;
+                    channel = connecting.map_err(|source| ExchangeError::Direct { provider, source })?;
+                }
+                outcome => break outcome,
+            }
+        };
+        match outcome {
             Ok(output) => {
                 self.link.learn_direct_latency(now() - self.begun_at);
                 Ok(Some(output))
@@ -158,8 +175,8 @@ impl Direct<'_> {
             }
             Err(Trouble::Failed(Failure::Corrupt)) => Err(ExchangeError::Corrupt { provider, hash: about }),
             Err(Trouble::Failed(Failure::Silent)) => {
-                if !self.channel.is_heard_since(self.begun_at) {
-                    self.link.direct_way().give_up(&self.channel);
+                if !channel.is_heard_since(self.begun_at) {
+                    way.give_up(&channel);
                 }
                 let waited = now() - self.begun_at;
                 self.by_relays(ExchangeError::Silent { provider, waited })

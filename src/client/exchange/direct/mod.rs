@@ -3,6 +3,7 @@
 //! | file | what |
 //! |---|---|
 //! | `way` | whether there is a connection, is to be one, or was none lately |
+//! | `endpoints` | which endpoints are left alone for now |
 //! | `channel` | the conversations over one connection |
 //! | `exchange` | which way an exchange takes, and what it says on this one |
 //!
@@ -12,10 +13,11 @@
 //! same kind begins over relays.
 
 mod channel;
+mod endpoints;
 mod exchange;
 #[cfg(test)]
 mod tests;
 mod way;
 
 pub(super) use channel::Channel;
-pub(super) use way::DirectWay;
+pub(super) use way::{DirectWay, Means};

@@ -1,5 +1,7 @@
 //! Conversations over one connection, whose other side a test plays.
 
+mod way;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -52,10 +54,8 @@ async fn fetch(channel: &Channel, hash: BlobHash, len_max: u64) -> Result<Bytes,
         FetchOptions { chunk_count: None, chunk_len: ChunkLen::BASE, window: 1, takes_ranges: false };
     let pace = Pace { stall_timeout: STALL, ..Pace::default() };
     let mut session = FetchSession::new(hash, options, pace, 1, now());
-    channel
-        .run(&mut session, |id| DirectMessage::Request { id, hash }, None, len_max)
-        .await
-        .map(Blob::into_bytes)
+    let request = |id| DirectMessage::Request { id, hash };
+    channel.run(&mut &mut session, request, None, len_max).await.map(Blob::into_bytes)
 }
 
 impl DirectConnection {
@@ -67,9 +67,9 @@ impl DirectConnection {
         }
     }
 
-    async fn respond(&self, id: DirectId, hash: BlobHash, data: &Bytes) {
-        let data = data.clone();
-        self.outbox.send(DirectMessage::Response { id, hash, data }, None).await.unwrap();
+    fn respond(&self, id: DirectId, hash: BlobHash, data: &Bytes) -> impl Future<Output = ()> + use<> {
+        let (outbox, data) = (self.outbox.clone(), data.clone());
+        async move { outbox.send(DirectMessage::Response { id, hash, data }, None).await.unwrap() }
     }
 }
 
@@ -168,19 +168,19 @@ async fn blob_that_comes_slowly_is_waited_for_while_it_moves() {
 /// Stores a blob, in one try.
 async fn store(channel: &Channel, data: Bytes) -> Result<Answer, Trouble> {
     let pace = Pace { stall_timeout: STALL, ..Pace::default() };
-    let session = AskSession::<Answer>::new(pace, 1, now());
+    let mut session = AskSession::<Answer>::new(pace, 1, now());
     let (at, hash) = (Timestamp(1), BlobHash::of(&data));
     let message = |id| {
         let (retention, encrypt, data) = (None, false, data.clone());
         DirectMessage::Store(DirectStore { id, at, retention, encrypt, hash, data })
     };
-    channel.run(session, message, None, 0).await
+    channel.run(&mut session, message, None, 0).await
 }
 
 async fn want(channel: &Channel) -> Result<Have, Trouble> {
     let pace = Pace { stall_timeout: STALL, ..Pace::default() };
-    let session = AskSession::<Have>::new(pace, 1, now());
-    channel.run(session, |id| DirectMessage::Want { id, hashes: Vec::new() }, None, 0).await
+    let mut session = AskSession::<Have>::new(pace, 1, now());
+    channel.run(&mut session, |id| DirectMessage::Want { id, hashes: Vec::new() }, None, 0).await
 }
 
 impl DirectConnection {

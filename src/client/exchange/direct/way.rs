@@ -3,22 +3,36 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
 use nostr::{Keys, RelayUrl};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{sleep, sleep_until, timeout_at};
 
 use crate::client::exchange::direct::Channel;
+use crate::client::exchange::direct::endpoints::{EndpointIndex, Endpoints};
 use crate::client::exchange::drive::now;
 use crate::client::exchange::options::CarrierChoice;
 use crate::env::Env;
-use crate::transport::direct::{DirectError, dial};
-use crate::types::ProviderId;
+use crate::transport::direct::{DirectConnection, DirectError, dial};
+use crate::types::limits::DIRECT_FETCH_LEN_MAX;
+use crate::types::{ClientId, ProviderId};
 
-/// How long whoever may take the relays waits for a connection. It is made meanwhile, for those who come next.
+/// How long whoever may take the relays waits for a connection, from when it is dialled the first time. It is made
+/// meanwhile, for those who come next.
 const PATIENCE: Duration = Duration::from_millis(800);
-/// An endpoint that failed is left alone for so long.
-const TRY_AGAIN_AFTER: Duration = Duration::from_secs(30);
+/// The next endpoint is dialled as well where one has not answered for so long.
+const STAGGER: Duration = Duration::from_millis(250);
+/// How long dialling may take in all.
+const DIAL_MAX: Duration = Duration::from_secs(6);
+/// An endpoint that failed is left alone for so long, then for twice as long, and so on up to a limit,
+const REST: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(900));
+/// unless there is no other way.
+const REST_OF_ONLY: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(3));
+/// A connection over which something was heard after so long has proved good.
+const STEADY_AFTER: Duration = Duration::from_secs(5);
 
 /// The connection to one provider, or why there is none.
 pub(in crate::client::exchange) struct DirectWay {
@@ -28,36 +42,68 @@ pub(in crate::client::exchange) struct DirectWay {
     dialing: Mutex<JoinSet<()>>,
 }
 
+/// What all connections of an exchange share.
+#[derive(Clone)]
+pub(in crate::client::exchange) struct Means {
+    /// For blobs that come, in KiB.
+    pub(super) room: Arc<Semaphore>,
+    /// How connections are made.
+    pub(super) dial: Dial,
+}
+
+/// Connects to an endpoint of a provider, as the owner of some keys.
+pub(super) type Dial = Arc<dyn Fn(RelayUrl, ProviderId, Keys, Env) -> Dialling + Send + Sync>;
+pub(super) type Dialling = BoxFuture<'static, Result<DirectConnection, DirectError>>;
+
 /// Who is connected to, by whom.
 #[derive(Clone)]
 struct Whom {
-    endpoints: Vec<RelayUrl>,
+    endpoints: Arc<Endpoints>,
     provider: ProviderId,
     keys: Keys,
     env: Env,
-    /// For blobs that come, in KiB.
-    room: Arc<Semaphore>,
+    means: Means,
     /// Told of everything that is heard.
     heard: Arc<dyn Fn() + Send + Sync>,
 }
 
 enum State {
     Idle,
-    Dialing,
-    Open(Arc<Channel>),
-    Failed(DirectError, Instant),
+    Dialing {
+        since: Instant,
+        /// Nothing has failed so far: it is worth a moment.
+        is_hopeful: bool,
+    },
+    Open {
+        channel: Arc<Channel>,
+        endpoint: EndpointIndex,
+        since: Instant,
+    },
+    Failed(DirectError),
+}
+
+impl Default for Means {
+    fn default() -> Self {
+        let room = Arc::new(Semaphore::new(DIRECT_FETCH_LEN_MAX / 1024));
+        let dial: Dial = Arc::new(|endpoint, provider, keys, env| {
+            Box::pin(async move { dial(&endpoint, provider, &keys, &env).await })
+        });
+        Self { room, dial }
+    }
 }
 
 impl DirectWay {
-    /// No connection yet. `heard` is told of everything that is heard; blobs take their room from `room`, in KiB.
+    /// No connection yet. `heard` is told of everything that is heard.
     pub(in crate::client::exchange) fn new(
         (provider, endpoints): (ProviderId, Vec<RelayUrl>),
         choice: CarrierChoice,
         (keys, env): (Keys, Env),
         heard: Arc<dyn Fn() + Send + Sync>,
-        room: Arc<Semaphore>,
+        means: Means,
     ) -> Self {
-        let whom = Whom { endpoints, provider, keys, env, room, heard };
+        let rest = if choice == CarrierChoice::Direct { REST_OF_ONLY } else { REST };
+        let endpoints = Arc::new(Endpoints::new(endpoints, rest));
+        let whom = Whom { endpoints, provider, keys, env, means, heard };
         Self { whom, choice, state: watch::Sender::new(State::Idle), dialing: Mutex::default() }
     }
 
@@ -73,56 +119,91 @@ impl DirectWay {
 
     /// Whether there is a connection.
     pub(in crate::client::exchange) fn is_open(&self) -> bool {
-        matches!(&*self.state.borrow(), State::Open(channel) if !channel.is_closed())
+        matches!(&*self.state.borrow(), State::Open { channel, .. } if !channel.is_closed())
     }
 
-    /// An open connection.
+    /// An open connection. Where there is no other way it is tried again and again, for `patience`.
     ///
     /// # Errors
     /// Why there is none now.
-    pub(super) async fn channel(&self) -> Result<Arc<Channel>, DirectError> {
-        self.dial_if_needed();
-        let mut states = self.state.subscribe();
-        let settled = async {
-            // The sender is our own.
-            let _ = states.wait_for(|state| !matches!(state, State::Dialing)).await;
-        };
-        if self.is_only() {
-            settled.await;
-        } else {
-            let _ = timeout(PATIENCE, settled).await;
-        }
-        match &*self.state.borrow() {
-            State::Open(channel) => Ok(channel.clone()),
-            State::Failed(error, _) => Err(error.clone()),
-            State::Dialing | State::Idle => Err(DirectError::Slow { seconds: PATIENCE.as_secs() }),
+    pub(super) async fn channel(&self, patience: Duration) -> Result<Arc<Channel>, DirectError> {
+        let deadline = now() + patience;
+        loop {
+            self.dial_if_needed();
+            if let Some(until) = self.worth_waiting_until(deadline) {
+                let mut states = self.state.subscribe();
+                let settled = states.wait_for(|state| !matches!(state, State::Dialing { .. }));
+                // The sender is our own.
+                let _ = timeout_at(until.into(), settled).await;
+            }
+            let error = match &*self.state.borrow() {
+                State::Open { channel, .. } => return Ok(channel.clone()),
+                State::Failed(error) => error.clone(),
+                State::Dialing { .. } | State::Idle => DirectError::Slow { seconds: PATIENCE.as_secs() },
+            };
+            // Whoever is somebody else stays so.
+            let is_final = !self.is_only() || matches!(error, DirectError::WrongKey { .. });
+            let next = self.whom.endpoints.next_due(now()).max(now() + STAGGER);
+            if is_final || next >= deadline {
+                return Err(error);
+            }
+            sleep_until(next.into()).await;
         }
     }
 
     /// The other side of this connection is silent: the next exchange is not to wait for it.
-    pub(super) fn give_up(&self, channel: &Arc<Channel>) {
-        self.state.send_if_modified(|state| {
-            let is_it = matches!(state, State::Open(open) if Arc::ptr_eq(open, channel));
-            if is_it {
-                *state = State::Failed(DirectError::Silent, now());
+    pub(super) fn give_up(&self, given_up: &Arc<Channel>) {
+        self.state.send_if_modified(|state| match state {
+            State::Open { channel, endpoint, .. } if Arc::ptr_eq(channel, given_up) => {
+                self.whom.endpoints.failed(*endpoint, now());
+                *state = State::Failed(DirectError::Silent);
+                true
             }
-            is_it
+            _ => false,
+        });
+    }
+
+    /// Until when an exchange waits for the connection that is being made, if it does.
+    fn worth_waiting_until(&self, deadline: Instant) -> Option<Instant> {
+        match &*self.state.borrow() {
+            State::Dialing { .. } if self.is_only() => Some(deadline),
+            State::Dialing { since, is_hopeful: true } => Some((*since + PATIENCE).min(deadline)),
+            _ => None,
+        }
+    }
+
+    /// A connection that has ended was good, or its endpoint has failed.
+    fn notice_end(&self) {
+        let endpoints = &self.whom.endpoints;
+        self.state.send_if_modified(|state| {
+            let State::Open { channel, endpoint, since } = state else { return false };
+            if !channel.is_closed() {
+                return false;
+            }
+            if channel.is_heard_since(*since + STEADY_AFTER) {
+                endpoints.proved(*endpoint);
+                *state = State::Idle;
+            } else {
+                endpoints.failed(*endpoint, now());
+                *state = State::Failed(DirectError::Broken);
+            }
+            true
         });
     }
 
     fn dial_if_needed(&self) {
-        let begins = self.state.send_if_modified(|state| {
-            let is_needed = match state {
-                State::Idle => true,
-                State::Dialing => false,
-                State::Open(channel) => channel.is_closed(),
-                State::Failed(_, at) => now() >= *at + TRY_AGAIN_AFTER,
-            };
-            if is_needed {
-                *state = State::Dialing;
-            }
-            is_needed
-        });
+        self.notice_end();
+        let due = self.whom.endpoints.due(now());
+        let begins = !due.is_empty()
+            && self.state.send_if_modified(|state| {
+                let is_hopeful = match state {
+                    State::Idle => true,
+                    State::Failed(_) => false,
+                    State::Dialing { .. } | State::Open { .. } => return false,
+                };
+                *state = State::Dialing { since: now(), is_hopeful };
+                true
+            });
         if !begins {
             return;
         }
@@ -130,11 +211,11 @@ impl DirectWay {
         let mut dialing = self.dialing.lock().unwrap_or_else(PoisonError::into_inner);
         while dialing.try_join_next().is_some() {}
         dialing.spawn(async move {
-            let reached = match whom.connect().await {
-                Ok(channel) => State::Open(channel),
+            let reached = match whom.connect(due).await {
+                Ok((endpoint, channel)) => State::Open { channel, endpoint, since: now() },
                 Err(error) => {
                     tracing::info!(provider = %whom.provider.short(), %error, "no direct connection");
-                    State::Failed(error, now())
+                    State::Failed(error)
                 }
             };
             state.send_replace(reached);
@@ -143,19 +224,40 @@ impl DirectWay {
 }
 
 impl Whom {
-    /// Connects to the first endpoint that answers rightly.
-    async fn connect(&self) -> Result<Arc<Channel>, DirectError> {
-        let mut last = DirectError::Broken;
-        for endpoint in &self.endpoints {
-            match dial(endpoint, self.provider, &self.keys, &self.env).await {
-                Ok(connection) => {
-                    tracing::debug!(provider = %self.provider.short(), %endpoint, "connected directly");
-                    let client = crate::types::ClientId::new(self.keys.public_key().to_bytes());
-                    return Ok(Channel::begin(connection, client, self.heard.clone(), self.room.clone()));
+    /// Connects to the endpoint that first answers rightly; the others are dialled meanwhile, one after the other.
+    async fn connect(
+        &self,
+        due: Vec<(EndpointIndex, RelayUrl)>,
+    ) -> Result<(EndpointIndex, Arc<Channel>), DirectError> {
+        let deadline = now() + DIAL_MAX;
+        let mut left: Vec<EndpointIndex> = due.iter().map(|(index, _)| *index).collect();
+        let dial_one = |(turn, (index, endpoint)): (u32, (EndpointIndex, RelayUrl))| {
+            let dialling = (self.means.dial)(endpoint, self.provider, self.keys.clone(), self.env.clone());
+            async move {
+                if turn > 0 {
+                    sleep(STAGGER * turn).await;
                 }
-                Err(error) => last = error,
+                (index, dialling.await)
+            }
+        };
+        let mut dials: FuturesUnordered<_> = (0..).zip(due).map(dial_one).collect();
+        let mut last = DirectError::Slow { seconds: DIAL_MAX.as_secs() };
+        while let Ok(Some((index, dialled))) = timeout_at(deadline.into(), dials.next()).await {
+            match dialled {
+                Ok(connection) => {
+                    tracing::debug!(provider = %self.provider.short(), index, "connected directly");
+                    let client = ClientId::new(self.keys.public_key().to_bytes());
+                    let room = self.means.room.clone();
+                    return Ok((index, Channel::begin(connection, client, self.heard.clone(), room)));
+                }
+                Err(error) => {
+                    self.endpoints.failed(index, now());
+                    left.retain(|other| *other != index);
+                    last = error;
+                }
             }
         }
+        left.into_iter().for_each(|index| self.endpoints.failed(index, now()));
         Err(last)
     }
 }
