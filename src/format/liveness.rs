@@ -51,6 +51,7 @@ impl Removals {
             | PlacementItem::Pack(_)
             | PlacementItem::Promises(_)
             | PlacementItem::Needs(_)
+            | PlacementItem::NeedsAfter(_)
             | PlacementItem::Grant(_)
             | PlacementItem::Revoke(_) => {}
         }

@@ -10,6 +10,7 @@ use crate::types::{
 use super::FormatError;
 use super::codec::{Encoding, Reader, Writer};
 use super::grant::{Grant, Revoke};
+use super::needs::NeedsAfter;
 use super::record::{Item, RecordHash};
 use super::removal::{Condemn, Dropped, Release};
 
@@ -27,6 +28,8 @@ pub enum PlacementItem {
     Needs(Needs),
     /// Snapshots that are removed, packs that are to be deleted later.
     Condemn(Condemn),
+    /// Packs that a snapshot needs, told by those of another.
+    NeedsAfter(NeedsAfter),
     /// Snapshots that no longer need a pack.
     Release(Release),
     /// Packs that were deleted.
@@ -208,6 +211,10 @@ impl Encoding for PlacementItem {
                 out.u8(11);
                 revoke.write(out)
             }
+            Self::NeedsAfter(needs) => {
+                out.u8(12);
+                needs.write(out)
+            }
         }
     }
 
@@ -228,6 +235,7 @@ impl Encoding for PlacementItem {
             8 => Ok(Self::Drop(Dropped::read(input)?)),
             10 => Ok(Self::Grant(Grant::read(input)?)),
             11 => Ok(Self::Revoke(Revoke::read(input)?)),
+            12 => Ok(Self::NeedsAfter(NeedsAfter::read(input)?)),
             found => Err(FormatError::UnknownType { what: "a placement item", found }),
         }
     }

@@ -76,7 +76,7 @@ impl Encoding for Dropped {
     }
 }
 
-fn read_ascending<T: Encoding + Ord>(
+pub(super) fn read_ascending<T: Encoding + Ord>(
     input: &mut Reader<'_>,
     max: usize,
     what: &'static str,
@@ -87,7 +87,7 @@ fn read_ascending<T: Encoding + Ord>(
 }
 
 /// A set has one encoding: ascending, each once.
-fn check_order<T: Ord>(ids: &[T]) -> Result<(), FormatError> {
+pub(super) fn check_order<T: Ord>(ids: &[T]) -> Result<(), FormatError> {
     if ids.windows(2).all(|pair| pair[0] < pair[1]) {
         return Ok(());
     }

@@ -112,6 +112,10 @@ pub const CONTINUES_COUNT_MAX: usize = 256;
 pub const PROMISE_COUNT_MAX: usize = 32_768;
 /// Packs in one item that says what a snapshot needs (docs/format.md, "Needs").
 pub const NEED_COUNT_MAX: usize = 32_768;
+/// Packs in either list of an item that says how needs differ (docs/format.md, "NeedsAfter").
+pub const NEED_CHANGE_COUNT_MAX: usize = 16_384;
+/// Snapshots of which each is told by the one before (docs/format.md, "NeedsAfter").
+pub const NEEDS_DEPTH_MAX: usize = 256;
 /// Snapshots in one item that removes them, or releases them from a pack (docs/format.md, "Condemn", "Release").
 pub const CONDEMNED_SNAPSHOT_COUNT_MAX: usize = 16_384;
 /// How long the blobs of a condemned pack, and blobs that nothing names, stay at their providers (invariant I12).

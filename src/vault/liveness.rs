@@ -14,13 +14,14 @@ impl Vault {
 
     /// Packs that live snapshots need.
     pub fn needed_packs(&self) -> Result<BTreeSet<PackId>, VaultError> {
-        let mut needed = BTreeSet::new();
-        for snapshot in self.snapshots_with_needs()? {
-            if !self.is_removed(&snapshot)? {
-                needed.extend(self.needs(&snapshot)?);
-            }
-        }
-        Ok(needed)
+        let removed = self.manifest.catalog.removed()?;
+        let live = self.snapshots_with_needs()?.difference(&removed).copied().collect();
+        self.needed_by(&live)
+    }
+
+    /// Packs that any of these snapshots needs.
+    pub fn needed_by(&self, snapshots: &BTreeSet<SnapshotId>) -> Result<BTreeSet<PackId>, VaultError> {
+        self.manifest.needed_by(snapshots)
     }
 
     /// Packs that a new snapshot must not build on: condemned without being needed by a live one, or deleted

@@ -1,6 +1,5 @@
 //! Reading the manifest: the catalog says where something stands, the sealed record says what it is.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::crypt::SegmentKey;
@@ -122,24 +121,6 @@ impl Manifest {
         Ok(snapshots)
     }
 
-    /// The packs that a snapshot needs: the union of all that is recorded, without those that it was released from.
-    pub(crate) fn needs(&self, snapshot: &SnapshotId) -> Result<BTreeSet<PackId>, VaultError> {
-        let mut packs = BTreeSet::new();
-        let may_be_released = self.catalog.has_releases()?;
-        for place in self.catalog.needs(snapshot)? {
-            let named = self.placement_at(place, |item| match item {
-                PlacementItem::Needs(needs) if needs.snapshot == *snapshot => Some(needs.packs.clone()),
-                _ => None,
-            })?;
-            for pack in named {
-                if !may_be_released || !self.catalog.is_released(&pack, snapshot)? {
-                    packs.insert(pack);
-                }
-            }
-        }
-        Ok(packs)
-    }
-
     /// The verify devices that there are or were, in the order in which they were made.
     pub(crate) fn grants(&self) -> Result<Vec<Grant>, VaultError> {
         let read = |place| {
@@ -195,7 +176,7 @@ impl Manifest {
         found.ok_or(VaultError::DamagedCatalog { what: "an item is not where it says" })
     }
 
-    fn placement_at<T>(
+    pub(super) fn placement_at<T>(
         &self,
         place: ItemPlace,
         pick: impl FnOnce(&PlacementItem) -> Option<T>,

@@ -25,6 +25,7 @@ mod log;
 mod lookup;
 mod manifest;
 mod nameless;
+mod needs;
 mod open_vault;
 mod opened;
 mod provider_record;

@@ -7,6 +7,7 @@ mod heads;
 mod homes;
 mod import;
 mod law;
+mod needs;
 mod removal;
 mod tamper;
 mod unfinished;

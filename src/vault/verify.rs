@@ -140,6 +140,11 @@ impl Manifest {
                     report.unresolved_count += u64::from(self.catalog.pack(pack)?.is_none());
                 }
             }
+            PlacementItem::NeedsAfter(needs) => {
+                for pack in needs.without.iter().chain(&needs.with) {
+                    report.unresolved_count += u64::from(self.catalog.pack(pack)?.is_none());
+                }
+            }
             // What is let go of may be what an unfinished put left, of which nothing else was recorded; and a device may
             // be granted or revoked that nothing was heard of yet.
             PlacementItem::Condemn(_)

@@ -876,6 +876,10 @@ class Vault:
             reader.text()
         elif kind == 11:
             reader.raw(16)
+        elif kind == 12:
+            reader.raw(16 + 16)
+            reader.list(id16)
+            reader.list(id16)
         else:
             raise FormatError(f"a placement item's type is known: {kind} is not")
 

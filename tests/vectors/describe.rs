@@ -33,6 +33,13 @@ pub(crate) fn placement(item: &PlacementItem) -> Value {
             "snapshot": needs.snapshot,
             "packs": hexes(&needs.packs),
         }),
+        PlacementItem::NeedsAfter(needs) => json!({
+            "type": "NeedsAfter",
+            "snapshot": needs.snapshot,
+            "base": needs.base,
+            "without": hexes(&needs.without),
+            "with": hexes(&needs.with),
+        }),
         PlacementItem::Condemn(condemn) => json!({
             "type": "Condemn",
             "at": condemn.at.0.to_string(),

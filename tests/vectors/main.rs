@@ -10,6 +10,7 @@ mod check;
 mod describe;
 mod direct;
 mod make;
+mod needs;
 mod python;
 mod vault;
 mod wrong;
@@ -70,6 +71,7 @@ fn shards_are_coded_as_written() {
 fn items_mean_what_is_written() {
     load("items.json").iter().for_each(check::item);
     load("grant_items.json").iter().for_each(check::item);
+    load("needs_items.json").iter().for_each(check::item);
 }
 
 #[test]
@@ -89,7 +91,7 @@ fn a_decoder_in_another_language_restores_the_vault() {
 
 #[test]
 fn wrong_bytes_are_refused_with_their_reason() {
-    let vectors = [load("wrong.json"), load("wrong_capability.json")].concat();
+    let vectors = [load("wrong.json"), load("wrong_capability.json"), load("wrong_needs.json")].concat();
     let mut laws: Vec<&str> = vectors.iter().map(|vector| text(vector, "law")).collect();
     laws.sort_unstable();
     laws.dedup();
@@ -132,7 +134,7 @@ fn messages_of_the_direct_path_are_read_and_refused_as_written() {
 #[ignore = "writes vectors that are missing"]
 fn write_missing_vectors() {
     type Maker = fn() -> Vec<Value>;
-    let makers: [(&str, Maker); 11] = [
+    let makers: [(&str, Maker); 13] = [
         ("keys.json", make::keys),
         ("capability.json", make::capability_keys),
         ("sealing.json", make::sealing),
@@ -140,6 +142,8 @@ fn write_missing_vectors() {
         ("capability_texts.json", capability::make),
         ("grant_items.json", capability::items),
         ("wrong_capability.json", capability::make_wrong),
+        ("needs_items.json", needs::items),
+        ("wrong_needs.json", needs::wrong_items),
         ("items.json", make::items),
         ("manifest.json", make::manifest),
         ("vault.json", || vec![vault::make()]),

@@ -144,14 +144,12 @@ impl Client {
     fn fates(&self, grace: Duration) -> Result<Fates, ClientError> {
         let (removals, now) = (self.vault.removals()?, self.env.now());
         let recorded: BTreeSet<_> = self.vault.snapshots()?.into_iter().map(|snapshot| snapshot.id).collect();
-        let mut fates = Fates::default();
-        for snapshot in self.vault.snapshots_with_needs()? {
-            if recorded.contains(&snapshot) {
-                fates.needed.extend(self.vault.needs(&snapshot)?);
-            } else if removals.is_live(&snapshot) {
-                fates.unfinished.insert(snapshot);
-            }
-        }
+        let unrecorded = self.vault.snapshots_with_needs()?.into_iter().filter(|id| !recorded.contains(id));
+        let mut fates = Fates {
+            needed: self.vault.needed_by(&recorded)?,
+            unfinished: unrecorded.filter(|snapshot| removals.is_live(snapshot)).collect(),
+            ..Fates::default()
+        };
         let (known, wait) =
             (self.vault.unneeded_packs()?, if grace.is_zero() { grace } else { UNFINISHED_KEEP });
         let mut packs: BTreeSet<_> = removals.condemned_packs().collect();

@@ -138,10 +138,7 @@ impl Client {
     /// due only after the whole time once more: a need outweighs a condemnation, so saying it again costs nothing.
     fn condemned_before(&self, snapshots: &BTreeSet<SnapshotId>) -> Result<BTreeSet<PackId>, ClientError> {
         let removals = self.vault.removals()?;
-        let mut packs = BTreeSet::new();
-        for snapshot in snapshots {
-            packs.extend(self.vault.needs(snapshot)?);
-        }
+        let mut packs = self.vault.needed_by(snapshots)?;
         packs.retain(|pack| !removals.is_dropped(pack) && removals.condemned_since(pack).is_some());
         Ok(packs)
     }
@@ -149,18 +146,11 @@ impl Client {
     /// Packs that these snapshots need and no other live one.
     fn packs_only_for(&self, snapshots: &BTreeSet<SnapshotId>) -> Result<BTreeSet<PackId>, ClientError> {
         let removals = self.vault.removals()?;
-        let mut packs = BTreeSet::new();
-        for snapshot in snapshots {
-            packs.extend(self.vault.needs(snapshot)?);
-        }
-        packs.retain(|pack| !removals.is_dropped(pack));
-        for other in self.vault.snapshots_with_needs()?.difference(snapshots) {
-            if removals.is_live(other) {
-                for pack in self.vault.needs(other)? {
-                    packs.remove(&pack);
-                }
-            }
-        }
+        let mut packs = self.vault.needed_by(snapshots)?;
+        let mut others = self.vault.snapshots_with_needs()?;
+        others.retain(|other| !snapshots.contains(other) && removals.is_live(other));
+        let others = self.vault.needed_by(&others)?;
+        packs.retain(|pack| !removals.is_dropped(pack) && !others.contains(pack));
         Ok(packs)
     }
 

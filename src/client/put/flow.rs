@@ -22,11 +22,9 @@ use crate::client::put::walk::{WalkOptions, roots};
 use crate::client::roster::Roster;
 use crate::client::upload::{Tally, Uploader};
 use crate::erasure::Scheme;
-use crate::format::{ContentItem, Entry, EntryKind, File, FormatError, Needs, PlacementItem, Refs, Snapshot};
-use crate::types::limits::{
-    LABEL_LEN_MAX, NEED_COUNT_MAX, SNAPSHOT_LABEL_COUNT_MAX, SNAPSHOT_PATH_COUNT_MAX,
-};
-use crate::types::{PackId, ProviderId, SnapshotId, Timestamp};
+use crate::format::{ContentItem, Entry, EntryKind, File, FormatError, Refs, Snapshot};
+use crate::types::limits::{LABEL_LEN_MAX, SNAPSHOT_LABEL_COUNT_MAX, SNAPSHOT_PATH_COUNT_MAX};
+use crate::types::{ProviderId, SnapshotId, Timestamp};
 
 /// How to put.
 #[derive(Debug, Clone)]
@@ -181,14 +179,14 @@ impl Client {
         }
         self.check_again(now, &stored.needs, &standard, &roster).await?;
         self.renew_other_manifests(&caught, &standard, &roster).await;
-        let snapshot = SnapshotId::new(self.env.random_bytes());
+        let id = SnapshotId::new(self.env.random_bytes());
         let (host, labels) = (options.host.clone(), options.tags.clone());
         let Counts { files, bytes, unchanged } = counts;
-        let id = snapshot;
         let record =
             Snapshot { id, name: name.clone(), made_at: now, host, labels, paths, root, files, bytes };
         items.push(ContentItem::Snapshot(record));
-        self.vault.append(&needs(snapshot, &stored.needs), &items)?;
+        let needs = self.vault.needs_items(id, &stored.needs, before.as_ref().map(|it| &it.id))?;
+        self.vault.append(&needs, &items)?;
         self.publish_head(&uploader, &roster, &standard).await?;
         sweep.finish_soon(self).await;
         // The snapshot stands; without this the next put reads more than it has to.
@@ -200,7 +198,7 @@ impl Client {
         failures.extend(uploader.failures());
         let (packs, stored) = (stored.packs, uploader.tally());
         Ok(PutOutcome {
-            snapshot,
+            snapshot: id,
             name,
             files,
             bytes,
@@ -302,12 +300,4 @@ fn check_labels(name: &str, options: &PutOptions) -> Result<(), ClientError> {
         }
     }
     Ok(())
-}
-
-fn needs(snapshot: SnapshotId, packs: &BTreeSet<PackId>) -> Vec<PlacementItem> {
-    let packs: Vec<_> = packs.iter().copied().collect();
-    packs
-        .chunks(NEED_COUNT_MAX)
-        .map(|part| PlacementItem::Needs(Needs { snapshot, packs: part.to_vec() }))
-        .collect()
 }

@@ -69,7 +69,7 @@ impl Sample {
     }
 
     pub(super) fn placement_item(&mut self) -> PlacementItem {
-        let kind = self.0.random_range(0..9);
+        let kind = self.0.random_range(0..10);
         self.placement_item_of(kind)
     }
 
@@ -119,6 +119,12 @@ impl Sample {
                 label: self.text(),
             }),
             7 => PlacementItem::Revoke(Revoke { device: DeviceId::new(self.array()) }),
+            8 => PlacementItem::NeedsAfter(NeedsAfter {
+                snapshot: SnapshotId::new(self.array()),
+                base: SnapshotId::new(self.array()),
+                without: self.ascending(PackId::new),
+                with: self.ascending(PackId::new),
+            }),
             _ => PlacementItem::Needs(Needs {
                 snapshot: SnapshotId::new(self.array()),
                 packs: self.some(5, |s| PackId::new(s.array())),

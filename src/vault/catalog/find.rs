@@ -14,6 +14,9 @@ use super::tables::{
     TREE_PAGES,
 };
 
+/// An item that says what a snapshot needs, and the snapshot by whose needs it does.
+pub(crate) type NeedRow = (ItemPlace, SnapshotId, Option<SnapshotId>);
+
 impl Catalog {
     /// The device with this number.
     pub(crate) fn device(&self, chain: u16) -> Result<Option<DeviceId>, VaultError> {
@@ -157,11 +160,32 @@ impl Catalog {
         let range = table.range((key, 0, 0, 0)..=(key, u16::MAX, u64::MAX, u32::MAX));
         let mut places = Vec::new();
         for row in range.map_err(VaultError::catalog)? {
-            let (key, ()) = row.map(|(key, value)| (key, value.value())).map_err(VaultError::catalog)?;
+            let (key, _) = row.map_err(VaultError::catalog)?;
             let (_, chain, sequence, item) = key.value();
             places.push(ItemPlace { chain, sequence, item });
         }
         Ok(places)
+    }
+
+    /// All that says what any snapshot needs, in the order in which it is recorded: the place, the snapshot, and the one by
+    /// whose needs it is said.
+    pub(crate) fn all_needs(&self) -> Result<Vec<NeedRow>, VaultError> {
+        let table = self.table(NEEDS)?;
+        let mut needs = Vec::new();
+        for row in table.iter().map_err(VaultError::catalog)? {
+            let (key, base) = row.map_err(VaultError::catalog)?;
+            let (snapshot, chain, sequence, item) = key.value();
+            let base = base.value().map(|base| SnapshotId::new(*base));
+            needs.push((ItemPlace { chain, sequence, item }, SnapshotId::new(*snapshot), base));
+        }
+        needs.sort_unstable_by_key(|(place, ..)| *place);
+        Ok(needs)
+    }
+
+    /// The number of a device's chain.
+    pub(crate) fn chain_of(&self, device: DeviceId) -> Result<Option<u16>, VaultError> {
+        let chains = self.table(CHAINS)?;
+        Ok(chains.get(device.as_bytes()).map_err(VaultError::catalog)?.map(|row| row.value().0))
     }
 
     fn place<const LEN: usize>(

@@ -12,7 +12,7 @@ use crate::vault::{VaultError, files};
 use super::checksum::Checksum;
 
 /// Goes up whenever a table changes: another version is rebuilt.
-const CATALOG_VERSION: u64 = 3;
+const CATALOG_VERSION: u64 = 4;
 /// Memory for the engine's pages.
 const CACHE_BYTES: usize = 16 * 1024 * 1024;
 
@@ -45,8 +45,8 @@ pub(super) const HEARD_PROVIDERS: TableDefinition<'_, &[u8; 32], ()> =
 /// Providers that ever promised anything.
 pub(super) const PROVIDERS: TableDefinition<'_, &[u8; 32], ()> = TableDefinition::new("providers");
 pub(super) const SNAPSHOTS: TableDefinition<'_, &[u8; 16], PlaceValue> = TableDefinition::new("snapshots");
-/// All records that say what a snapshot needs.
-pub(super) const NEEDS: TableDefinition<'_, (&[u8; 16], u16, u64, u32), ()> = TableDefinition::new("needs");
+/// All records that say what a snapshot needs → the snapshot by whose needs they say it.
+pub(super) const NEEDS: TableDefinition<'_, NeedKey, Option<&[u8; 16]>> = TableDefinition::new("needs");
 /// Snapshots that were removed.
 pub(super) const REMOVED: TableDefinition<'_, &[u8; 16], ()> = TableDefinition::new("removed");
 /// (Pack, snapshot) → the snapshot no longer needs the pack.
@@ -64,6 +64,8 @@ pub(super) const REVOKED: TableDefinition<'_, &[u8; 16], ()> = TableDefinition::
 
 pub(super) type ChainValue = (u16, u64, u64, &'static [u8; 32]);
 pub(super) type PromiseKey = (&'static [u8; 16], u8, &'static [u8; 32], u16);
+/// Snapshot, chain, record, position.
+pub(super) type NeedKey = (&'static [u8; 16], u16, u64, u32);
 pub(super) type HearsayKey = (&'static [u8; 16], u8, &'static [u8; 32]);
 pub(super) type PlaceValue = (u16, u64, u32);
 

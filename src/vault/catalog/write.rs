@@ -140,7 +140,11 @@ impl CatalogWriter<'_> {
                 }
                 PlacementItem::Needs(needs) => {
                     let key = (needs.snapshot.as_bytes(), chain, sequence, number);
-                    needed.insert(key, ()).map_err(VaultError::catalog)?;
+                    needed.insert(key, None).map_err(VaultError::catalog)?;
+                }
+                PlacementItem::NeedsAfter(needs) => {
+                    let key = (needs.snapshot.as_bytes(), chain, sequence, number);
+                    needed.insert(key, Some(needs.base.as_bytes())).map_err(VaultError::catalog)?;
                 }
                 PlacementItem::Condemn(_) | PlacementItem::Release(_) | PlacementItem::Drop(_) => {
                     self.add_removal(item, chain, sequence)?;
