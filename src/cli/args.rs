@@ -277,6 +277,10 @@ pub struct ServeArgs {
     /// Announce this WebSocket address for them; repeat for several [default: the addresses of --direct]
     #[arg(long, value_name = "URL", requires = "direct")]
     pub announce_direct: Vec<String>,
+    /// Also serve HTTP Blossom here, from the same store (BUD-01, BUD-02; whoever shows a key may store). Port 0 takes a
+    /// free one
+    #[arg(long, value_name = "LISTEN_ADDR")]
+    pub blossom: Option<std::net::SocketAddr>,
 }
 
 /// Arguments of `relay`.

@@ -13,7 +13,9 @@ use crate::cli::error::{CliError, chain};
 use crate::cli::exit::Exit;
 use crate::cli::names::npub;
 use crate::cli::signal;
-use crate::provider::{DirectOptions, Provider, ProviderError, ProviderOptions};
+use crate::provider::{
+    BlossomOptions, BlossomServer, DirectOptions, Provider, ProviderError, ProviderOptions,
+};
 use crate::transport::Carrier;
 use crate::types::ProviderId;
 use crate::types::limits::{BLOB_LEN_MAX, RELAY_URL_LEN_MAX};
@@ -25,6 +27,7 @@ struct Serving {
     npub: String,
     relays: Vec<RelayUrl>,
     direct: Vec<RelayUrl>,
+    blossom: Option<String>,
     blobs: usize,
     used: u64,
     quota: u64,
@@ -46,8 +49,19 @@ pub async fn run(args: &ServeArgs, context: &Context) -> Result<Exit, CliError> 
     let env = context.env.clone();
     let provider =
         Provider::open(&store, options, carrier.clone(), env).await.map_err(|error| cannot_serve(&error))?;
-    tell(&provider, &*carrier, context);
-    stop.await;
+    let blossom = blossom(args, &provider, context).await?;
+    tell(&provider, blossom.as_ref(), &*carrier, context);
+    let serving = async {
+        match blossom {
+            Some(blossom) => blossom.run().await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        biased;
+        () = stop => {}
+        () = serving => {}
+    }
     provider.stop().await;
     context.output.say("stopped");
     Ok(Exit::Ok)
@@ -98,6 +112,22 @@ fn options(args: &ServeArgs) -> Result<ProviderOptions, CliError> {
     })
 }
 
+/// The Blossom server over the provider's store, where one is wanted.
+async fn blossom(
+    args: &ServeArgs,
+    provider: &Provider,
+    context: &Context,
+) -> Result<Option<BlossomServer>, CliError> {
+    let Some(listen) = args.blossom else { return Ok(None) };
+    let (max_file_size, retention) = (args.max_file_size.as_u64(), args.retention);
+    let options = BlossomOptions { max_file_size, retention, ..BlossomOptions::new(listen) };
+    let bound = BlossomServer::bind(options, provider.store().clone(), context.env.clone()).await;
+    bound.map(Some).map_err(|error| {
+        let remedy = "name an address of this machine and a free port with --blossom ADDR:PORT";
+        CliError::new(Exit::Failure, format!("cannot listen on {listen}: {error}"), remedy)
+    })
+}
+
 fn endpoint(text: &str) -> Result<RelayUrl, CliError> {
     let url = RelayUrl::parse(text.trim()).ok().filter(|url| url.as_str().len() <= RELAY_URL_LEN_MAX);
     url.ok_or_else(|| {
@@ -106,7 +136,7 @@ fn endpoint(text: &str) -> Result<RelayUrl, CliError> {
     })
 }
 
-fn tell(provider: &Provider, carrier: &dyn Carrier, context: &Context) {
+fn tell(provider: &Provider, blossom: Option<&BlossomServer>, carrier: &dyn Carrier, context: &Context) {
     let (stats, id) = (provider.stats(), provider.id());
     let (relays, npub) = (carrier.relays(), npub(&id));
     context.output.answer(&npub);
@@ -116,11 +146,15 @@ fn tell(provider: &Provider, carrier: &dyn Carrier, context: &Context) {
     for endpoint in provider.endpoints() {
         context.output.say(format_args!("direct {endpoint}"));
     }
+    let blossom = blossom.map(BlossomServer::url);
+    if let Some(url) = &blossom {
+        context.output.say(format_args!("blossom {url}"));
+    }
     let [used, quota] = [stats.used, stats.quota].map(ByteSize::b);
     context.output.say(format_args!("{} blobs, {used} of {quota} used", stats.blob_count));
     let (blobs, used, quota) = (stats.blob_count, stats.used, stats.quota);
     let direct = provider.endpoints().to_vec();
-    context.output.json(&Serving { provider: id, npub, relays, direct, blobs, used, quota });
+    context.output.json(&Serving { provider: id, npub, relays, direct, blossom, blobs, used, quota });
 }
 
 fn cannot_serve(error: &ProviderError) -> CliError {

@@ -11,6 +11,7 @@
 //! | `send` | retrieve: chunks, fair among clients |
 //! | `audit` | proofs that blobs are here |
 //! | `direct` | the same without relays: connections, their messages and answers |
+//! | `blossom` | HTTP for those who know no BlobDVM, over the same store |
 //! | `announce` | the announcement |
 //! | `caller` | who asked; answers and refusals |
 //!
@@ -19,6 +20,7 @@
 
 mod announce;
 mod audit;
+mod blossom;
 mod caller;
 mod direct;
 mod gate;
@@ -31,5 +33,6 @@ mod server;
 #[cfg(test)]
 mod tests;
 
+pub use blossom::{BlossomOptions, BlossomServer};
 pub use handle::{Gauges, Provider};
 pub use options::{DirectOptions, ProviderError, ProviderOptions};

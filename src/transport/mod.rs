@@ -7,12 +7,14 @@
 //! | `subscription` | the bounded queue between a carrier and one reader |
 //! | `relays` | the carrier over real relays, on nostr-sdk |
 //! | `direct` | the way without relays: one connection between a client and a provider |
+//! | `blossom` | the client's half of HTTP Blossom |
 //! | `memory` | a carrier within one process, for tests, with faults |
 //!
 //! A carrier promises little, because relays do (invariant I8): an event that was published may never arrive, may
 //! arrive twice, or late. What it does promise: every event that it hands over was verified (id and signature),
 //! exactly once, here; and no queue in it grows without a limit.
 
+pub mod blossom;
 pub mod carrier;
 pub mod direct;
 pub mod fuzz;

@@ -272,3 +272,18 @@ pub const DIRECT_STALL_MAX: Duration = Duration::from_secs(20);
 pub const DIRECT_RATE_MIN: usize = 32 * 1024;
 /// How long a connection of the direct path may rest before the provider closes it.
 pub const DIRECT_IDLE_MAX: Duration = Duration::from_secs(120);
+
+/// Bytes of a header `Authorization` that is read (BUD-11).
+pub const BLOSSOM_TOKEN_LEN_MAX: usize = 16 * 1024;
+/// Bytes of the head of one Blossom request, or answer.
+pub const BLOSSOM_HEAD_LEN_MAX: usize = 32 * 1024;
+/// Bytes of an answer that describes a blob (BUD-02).
+pub const BLOSSOM_ANSWER_LEN_MAX: usize = 16 * 1024;
+/// Clients that are connected to a provider's Blossom server at once; more wait to be accepted.
+pub const BLOSSOM_CONNECTION_COUNT_MAX: usize = 64;
+/// Bytes of blobs that a provider's Blossom server takes in, or holds to send them, at once; whoever is too many waits.
+pub const BLOSSOM_ROOM_LEN_MAX: usize = 32 * 1024 * 1024;
+/// A connection to a Blossom server that neither finishes a request nor moves `BLOSSOM_MOVE_MIN` in such a time is ended.
+pub const BLOSSOM_STALL_MAX: Duration = Duration::from_secs(20);
+/// Bytes that have to move in `BLOSSOM_STALL_MAX`.
+pub const BLOSSOM_MOVE_MIN: u64 = 640 * 1024;

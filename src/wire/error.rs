@@ -78,6 +78,12 @@ pub enum WireError {
         /// What is wrong with it.
         what: &'static str,
     },
+    /// A Blossom token that allows nothing, or not this.
+    #[error("authorization is wrong: {what}")]
+    Token {
+        /// What is wrong with it.
+        what: &'static str,
+    },
     /// A chunk set that is not in canonical form.
     #[error("{text:?} is no canonical list of chunk ranges")]
     ChunkSet {

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use nostr::{Event, JsonUtil, Keys};
 
 use crate::types::{ClientId, MerkleRoot, ProviderId, Timestamp};
+use crate::wire::blossom::{Grant, Token, Wanted, blob_of_path};
 use crate::wire::direct::{Ack, Encoded, Hello, Introduction, Proof};
 use crate::wire::{
     AUDIT_KIND, Announcement, AuditAnswer, Chunk, ChunkSet, DirectMessage, Draft, REQUEST_KIND,
@@ -19,13 +20,14 @@ use crate::wire::{
 pub type Target = fn(&[u8]);
 
 /// Every target of this layer: its name in `fuzz/fuzz_targets`, and its body.
-pub const TARGETS: [(&str, Target); 6] = [
+pub const TARGETS: [(&str, Target); 7] = [
     ("wire_event", event),
     ("wire_request", request),
     ("wire_response", response),
     ("wire_chunk_set", chunk_set),
     ("wire_audit", audit),
     ("wire_direct", direct),
+    ("wire_blossom", blossom),
 ];
 
 /// An event's JSON, as a relay brings it; read as every kind.
@@ -107,6 +109,28 @@ pub fn chunk_set(bytes: &[u8]) {
     let Ok(set) = ChunkSet::parse(text) else { return };
     assert_eq!(set.to_string(), text);
     assert_eq!(set.iter().collect::<ChunkSet>(), set);
+}
+
+/// What a Blossom server reads of a request: the header `Authorization`, the event in it, a range, a path.
+pub fn blossom(bytes: &[u8]) {
+    if let Ok(event) = Event::from_json(bytes) {
+        round_trip(Grant::parse(&event), Grant::to_draft, Grant::parse);
+    }
+    let Ok(text) = str::from_utf8(bytes) else { return };
+    if let Ok(token) = Token::parse(text) {
+        let names = token.grant.servers.clone();
+        let allows = |now| token.check(token.grant.verb, &names, now).is_ok();
+        assert!(!allows(token.grant.expires), "an end is an end");
+    }
+    for len in [0, 1, 10, u64::MAX] {
+        if let Wanted::Part { offset, len: part } = Wanted::parse(text, len) {
+            let end = offset.checked_add(part).expect("a part ends in the blob");
+            assert!(part > 0 && end <= len, "a part lies in the blob");
+        }
+    }
+    if let Ok(hash) = blob_of_path(text) {
+        assert!(text.contains(&hash.to_string()), "a name has one spelling");
+    }
 }
 
 fn round_trip<T: Debug + PartialEq>(

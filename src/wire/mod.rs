@@ -14,10 +14,11 @@
 //! | 24214 | [`AuditAnswer`] | provider |
 //! | 21999 | [`Status`] | provider |
 //!
-//! Without relays the same is said in the messages of [`direct`].
+//! Without relays the same is said in the messages of [`direct`]. What HTTP servers and their clients say is in [`blossom`].
 
 pub mod announcement;
 pub mod audit;
+pub mod blossom;
 mod bounded;
 pub mod chunk;
 pub mod chunk_set;

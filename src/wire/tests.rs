@@ -1,6 +1,7 @@
 //! Round trips of every kind, and what every kind refuses.
 
 mod audit;
+mod blossom;
 mod larger;
 
 use std::time::Duration;
