@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use clap::{Args, Parser, Subcommand};
 
+use crate::cli::bench::BenchArgs;
 use crate::cli::capability::CapabilityArgs;
 use crate::cli::cat::CatArgs;
 use crate::cli::check::CheckArgs;
@@ -118,6 +119,8 @@ pub enum Command {
     Relay(RelayArgs),
     /// See it work: relay, three providers, damage, restore and recovery in a temporary folder
     Demo(DemoArgs),
+    /// Measure: put and get over relays and directly, single blobs beside HTTP Blossom, and each stage on one core
+    Bench(BenchArgs),
     /// Store one public, unsealed blob (the plain protocol)
     Upload(UploadArgs),
     /// Fetch one public blob by its hash (the plain protocol)

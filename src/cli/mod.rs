@@ -1,6 +1,7 @@
 //! The command line: one file for each command; arguments, output, progress and exit codes beside them.
 
 pub mod args;
+pub mod bench;
 pub mod capability;
 pub mod cat;
 pub mod check;

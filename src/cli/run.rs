@@ -11,8 +11,8 @@ use crate::cli::context::Context;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::{
-    capability, cat, check, demo, get, init, ls, manifest, plain, providers, prune, put, recover, relay,
-    renew, repair, rm, serve, signal, status, watch,
+    bench, capability, cat, check, demo, get, init, ls, manifest, plain, providers, prune, put, recover,
+    relay, renew, repair, rm, serve, signal, status, watch,
 };
 
 /// How long work on blocking threads is waited for at the end.
@@ -52,7 +52,7 @@ async fn dispatch(command: Command, context: Context) -> Result<Exit, CliError> 
     if matches!(command, Command::Relay(_) | Command::Serve(_)) {
         return run_command(&command, &context).await;
     }
-    let (stop, again) = (context.stop.clone(), again(&command));
+    let (stop, again, grace) = (context.stop.clone(), again(&command), stop_grace(&command));
     let mut running = tokio::spawn(async move { run_command(&command, &context).await });
     tokio::select! {
         biased;
@@ -70,7 +70,7 @@ async fn dispatch(command: Command, context: Context) -> Result<Exit, CliError> 
         biased;
         // Whoever says it twice means it.
         () = signal::stop() => None,
-        ended = tokio::time::timeout(STOP_GRACE, &mut running) => ended.ok().and_then(Result::ok),
+        ended = tokio::time::timeout(grace, &mut running) => ended.ok().and_then(Result::ok),
     };
     match ended {
         Some(Ok(exit)) => Ok(exit),
@@ -96,6 +96,7 @@ async fn run_command(command: &Command, context: &Context) -> Result<Exit, CliEr
         Command::Status(args) => status::run(args, context),
         Command::Recover(args) => recover::run(args, context).await,
         Command::Demo(args) => Box::pin(demo::run(args, context)).await,
+        Command::Bench(args) => Box::pin(bench::run(args, context)).await,
         Command::Capability(args) => capability::run(args, context).await,
         Command::Providers(args) => providers::run(args, context).await,
         Command::Upload(args) => plain::upload(args, context).await,
@@ -104,6 +105,17 @@ async fn run_command(command: &Command, context: &Context) -> Result<Exit, CliEr
         Command::ListServers => plain::list_servers(context).await,
         Command::Relay(args) => relay::run(args, context).await,
         Command::Serve(args) => serve::run(args, context).await,
+    }
+}
+
+/// How long a command may take to end after it was told to stop. A bench deletes what it has stored at providers that go
+/// on.
+fn stop_grace(command: &Command) -> Duration {
+    match command {
+        Command::Bench(args) if !args.providers.is_empty() || args.blossom.is_some() => {
+            STOP_GRACE + bench::CLEAN_UP_MAX
+        }
+        _ => STOP_GRACE,
     }
 }
 

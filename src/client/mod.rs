@@ -19,6 +19,7 @@
 //! | [`prune`] | snapshots removed, and what nothing needs any more let go |
 //! | [`watch`] | rounds that keep a vault healthy by themselves |
 //! | [`recover`] | a vault from its key |
+//! | `withdraw` | everything that a vault has stored taken back |
 //! | [`monitor`], [`error`] | what watchers are told; what can go wrong |
 //! | `stop`, `strays` | being told to stop; what a run that was cut off left at providers |
 
@@ -46,6 +47,7 @@ mod strays;
 pub mod upload;
 mod verifiers;
 pub mod watch;
+mod withdraw;
 
 pub use base::Client;
 pub use catch_up::CaughtUp;

@@ -2,6 +2,7 @@
 
 #![expect(clippy::disallowed_methods, reason = "real processes run on the real clock")]
 
+mod bench;
 mod capability;
 mod cat;
 mod damage;

@@ -8,4 +8,5 @@
 mod stage;
 mod story;
 
+pub(in crate::cli) use story::failed;
 pub use story::run;

@@ -217,7 +217,7 @@ fn expect(holds: bool, what: &str) -> Result<(), CliError> {
     Err(CliError::new(Exit::Integrity, format!("this does not hold: {what}"), "report it: this is a defect"))
 }
 
-pub(super) fn failed(error: std::io::Error) -> CliError {
+pub(in crate::cli) fn failed(error: std::io::Error) -> CliError {
     CliError::new(
         Exit::Failure,
         error,

@@ -15,4 +15,5 @@ pub use delete::run as delete;
 pub use download::run as download;
 pub use key::carry_over as carry_key_over;
 pub use list_servers::run as list_servers;
+pub(in crate::cli) use servers::failed;
 pub use upload::run as upload;

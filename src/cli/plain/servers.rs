@@ -105,7 +105,7 @@ pub(super) fn blob_hash(text: &str) -> Result<BlobHash, CliError> {
 }
 
 /// An exchange's failure at the surface.
-pub(super) fn failed(error: &ExchangeError) -> CliError {
+pub(in crate::cli) fn failed(error: &ExchangeError) -> CliError {
     let (exit, remedy) = match error {
         ExchangeError::Refused { code: ErrorCode::FileNotFound, .. } => {
             (Exit::NotFound, "name the provider that has it with --server PUBKEY")

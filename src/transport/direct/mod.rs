@@ -14,6 +14,7 @@
 //! | `connection` | the two ends of a connection, with bounded queues and deadlines |
 //! | `intake` | what is taken in of the blobs that come |
 //! | `dial`, `listen` | the client's and the provider's way to one |
+//! | `pair` | the records alone, to be measured |
 //! | `guests` | how many are connected: in all, from one address, with one key |
 
 mod connection;
@@ -23,6 +24,7 @@ mod guests;
 mod intake;
 mod listen;
 mod noise;
+mod pair;
 mod record;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -33,3 +35,4 @@ pub use error::DirectError;
 pub use intake::{Intake, Judge, Room, Unfit, Verdict};
 pub use listen::{DirectListener, Guest, StoresUpTo};
 pub(super) use noise::{Opening, Welcome};
+pub use pair::RecordPair;

@@ -1,0 +1,459 @@
+#!/usr/bin/env python3
+"""Our figures beside those of restic and Tahoe-LAFS, in one run, on the same data, as ratios.
+
+    cargo build --release
+    python3 benches/compare.py                       # 512 MiB, and 1,000 files of 10 KiB
+    python3 benches/compare.py --mib 64 --files 100  # less
+    python3 benches/compare.py --json out.json       # the same figures for programs
+
+It installs nothing; what is not there is said and left out:
+
+    restic        apt install restic, or https://restic.net
+    tahoe         python3 -m venv v && v/bin/pip install tahoe-lafs, then --tahoe v/bin/tahoe
+
+Measured are blobdvm 2-of-3 over a relay and directly, restic to a repository in a local folder, and Tahoe-LAFS 2-of-3 with an
+introducer, three storage nodes and a client node. Everything runs on this machine, over loopback, in a temporary folder (TMPDIR names
+its place), which must have room for about ten times the data. All files are made of bytes that do not compress. Each put begins with
+nothing stored, each get with an empty folder, and what comes back is compared. CPU seconds are those of every process that takes part,
+from the kernel's accounts: children that were waited for, and /proc/PID/stat of those that run on (Linux).
+
+Nobody is asked to be better than he is: restic stores one copy and codes nothing, Tahoe-LAFS and blobdvm store 1.5 times the bytes.
+"""
+
+import argparse
+import contextlib
+import filecmp
+import json
+import os
+import re
+import resource
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.parse
+import urllib.request
+
+START_MAX = 60  # seconds that a server may take to start
+RUN_MAX = 3600  # seconds that a put or a get may take
+SMALL = 10 * 1024
+TICK = os.sysconf("SC_CLK_TCK")
+
+
+class Failed(Exception):
+    """A program did not do what it was asked."""
+
+
+class Servers:
+    """Processes that run until the end, and what they have taken."""
+
+    def __init__(self):
+        self.running = []
+
+    def start(self, command, log, **options):
+        """Starts one; its output goes to the file `log`, unless `stdout` is given."""
+        with open(log, "ab") as out:
+            options.setdefault("stdout", out)
+            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=out, **options)
+        self.running.append(process)
+        return process
+
+    def cpu(self):
+        """User and system seconds so far, those of their children included."""
+        return sum(cpu_of(process.pid) for process in self.running)
+
+    def end(self):
+        for process in self.running:
+            with contextlib.suppress(OSError):
+                process.send_signal(signal.SIGTERM)
+        for process in self.running:
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        self.running = []
+
+
+def cpu_of(pid):
+    """Fields 14 to 17 of proc(5) `stat`: own time, and that of children that were waited for."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as stat:
+            fields = stat.read().rsplit(")", 1)[1].split()
+    except OSError:
+        return 0.0
+    return sum(int(field) for field in fields[11:15]) / TICK
+
+
+def own_children_cpu():
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
+def run(command, **options):
+    """Runs a program to its end; its output."""
+    done = subprocess.run(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=RUN_MAX, **options
+    )
+    if done.returncode != 0:
+        text = done.stderr.decode(errors="replace").strip().splitlines()
+        raise Failed(f"{os.path.basename(command[0])} ended with {done.returncode}: {text[-1] if text else 'no word'}")
+    return done.stdout
+
+
+class Watch:
+    """Seconds, and CPU seconds of the programs that run meanwhile and of the servers."""
+
+    def __init__(self, servers):
+        self.servers = servers
+        self.cpu = servers.cpu() + own_children_cpu()
+        self.began = time.monotonic()
+
+    def read(self):
+        seconds = time.monotonic() - self.began
+        return {"seconds": seconds, "cpu": self.servers.cpu() + own_children_cpu() - self.cpu}
+
+
+def measure(servers, work):
+    watch = Watch(servers)
+    work()
+    return watch.read()
+
+
+def same(left, right):
+    """Fails unless both are the same file, or folders of the same files."""
+    if os.path.isfile(left):
+        if not filecmp.cmp(left, right, shallow=False):
+            raise Failed(f"{os.path.basename(left)} came back different")
+        return
+    names = sorted(os.listdir(left))
+    if names != sorted(os.listdir(right)):
+        raise Failed("other files came back than were stored")
+    for name in names:
+        same(os.path.join(left, name), os.path.join(right, name))
+
+
+class Blobdvm:
+    """Relay and providers that stay, and a vault for each way."""
+
+    def __init__(self, folder, servers, binary, carrier):
+        self.name = f"blobdvm {carrier}"
+        self.folder, self.servers = folder, servers
+        self.binary, self.carrier = binary, carrier
+        self.env = {key: value for key, value in os.environ.items() if not key.startswith("BLOBDVM_")}
+        relay = self.serve("relay", ["relay", "--listen", "127.0.0.1:0", "--store", self.path("relay")])
+        self.relay = relay["url"]
+        for index in range(3):
+            store = self.path(f"provider-{index}")
+            direct = ["--direct", "127.0.0.1:0"] if carrier == "direct" else []
+            self.serve(f"provider {index}", ["--relay", self.relay, "serve", "--store", store, "--quota", "1TiB", *direct])
+
+    def path(self, name):
+        return os.path.join(self.folder, name)
+
+    def serve(self, name, args):
+        command = [self.binary, "--json", *args]
+        process = self.servers.start(command, self.path("log"), stdout=subprocess.PIPE, env=self.env)
+        line = process.stdout.readline()
+        if not line:
+            raise Failed(f"{name} did not start; it said: {last_line(self.path('log'))}")
+        return json.loads(line)
+
+    def client(self, *args):
+        command = [self.binary, "--home", self.path("home"), "--relay", self.relay, "--carrier", self.carrier, "--quiet"]
+        run([*command, *args], env=self.env)
+
+    def put(self, source):
+        self.client("put", "--name", os.path.basename(source), source)
+
+    def get(self, source, out):
+        self.client("get", os.path.basename(source), "-o", os.path.join(out, ""))
+        return os.path.join(out, os.path.basename(source))
+
+
+class Restic:
+    """A repository in a local folder."""
+
+    name = "restic"
+
+    def __init__(self, folder, _servers, program):
+        self.folder, self.program = folder, program
+        self.env = {**os.environ, "RESTIC_PASSWORD": "bench", "RESTIC_CACHE_DIR": os.path.join(folder, "cache")}
+        self.restic("init")
+
+    def restic(self, *args, cwd=None):
+        repository = os.path.join(self.folder, "repository")
+        run([self.program, "--quiet", "--repo", repository, *args], env=self.env, cwd=cwd)
+
+    def put(self, source):
+        self.restic("backup", os.path.basename(source), cwd=os.path.dirname(source))
+
+    def get(self, source, out):
+        name = os.path.basename(source)
+        self.restic("restore", "latest", "--include", f"/{name}", "--target", out)
+        return os.path.join(out, name)
+
+
+class Tahoe:
+    """An introducer, three storage nodes and a client node; files go in and out by the client's web interface, as its
+    command line does."""
+
+    name = "tahoe-lafs"
+
+    def __init__(self, folder, servers, program):
+        self.folder, self.servers, self.program = folder, servers, program
+        self.caps = {}
+        introducer = self.node("introducer", ["create-introducer", "--listen=tcp", *self.place()])
+        furl = self.wait_for(os.path.join(introducer, "private", "introducer.furl"))
+        for index in range(3):
+            options = ["--introducer", furl, "--nickname", f"node{index}", *self.place(), "--webport=none"]
+            self.node(f"node{index}", ["create-node", *options])
+        shares = ["--shares-needed=2", "--shares-happy=3", "--shares-total=3"]
+        options = ["--introducer", furl, "--nickname", "client", f"--webport=tcp:{free_port()}:interface=127.0.0.1", *shares]
+        client = self.node("client", ["create-client", *options])
+        self.url = self.wait_for(os.path.join(client, "node.url")).rstrip("/")
+        self.wait_for_servers()
+
+    def place(self):
+        port = free_port()
+        return [f"--port=tcp:{port}:interface=127.0.0.1", f"--location=tcp:127.0.0.1:{port}"]
+
+    def node(self, name, create):
+        path = os.path.join(self.folder, name)
+        run([self.program, *create, path])
+        self.servers.start([self.program, "run", "--allow-stdin-close", path], os.path.join(self.folder, f"{name}.log"))
+        return path
+
+    def wait_for(self, path):
+        end = time.monotonic() + START_MAX
+        while time.monotonic() < end:
+            with contextlib.suppress(OSError), open(path, encoding="ascii") as file:
+                text = file.read().strip()
+                if text:
+                    return text
+            time.sleep(0.1)
+        raise Failed(f"{os.path.basename(path)} did not appear within {START_MAX} s")
+
+    def wait_for_servers(self):
+        end = time.monotonic() + START_MAX
+        while time.monotonic() < end:
+            with contextlib.suppress(OSError, ValueError):
+                seen = json.loads(self.fetch("/?t=json"))
+                if sum(1 for server in seen["servers"] if server["connection_status"].startswith("Connected")) >= 3:
+                    return
+            time.sleep(0.2)
+        raise Failed(f"the client did not see three storage nodes within {START_MAX} s")
+
+    def fetch(self, path):
+        with urllib.request.urlopen(self.url + path, timeout=RUN_MAX) as answer:
+            return answer.read()
+
+    def put(self, source):
+        if os.path.isfile(source):
+            self.caps[source] = self.upload(source)
+        else:
+            self.caps[source] = {name: self.upload(os.path.join(source, name)) for name in sorted(os.listdir(source))}
+
+    def upload(self, path):
+        with open(path, "rb") as body:
+            headers = {"Content-Length": str(os.path.getsize(path)), "Content-Type": "application/octet-stream"}
+            request = urllib.request.Request(self.url + "/uri", data=body, headers=headers, method="PUT")
+            with urllib.request.urlopen(request, timeout=RUN_MAX) as answer:
+                return answer.read().decode().strip()
+
+    def get(self, source, out):
+        caps, place = self.caps[source], os.path.join(out, os.path.basename(source))
+        if isinstance(caps, str):
+            self.download(caps, place)
+        else:
+            os.mkdir(place)
+            for name, cap in caps.items():
+                self.download(cap, os.path.join(place, name))
+        return place
+
+    def download(self, cap, place):
+        url = f"{self.url}/uri/{urllib.parse.quote(cap, safe='')}"
+        with urllib.request.urlopen(url, timeout=RUN_MAX) as answer, open(place, "wb") as file:
+            shutil.copyfileobj(answer, file, 1 << 20)
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def last_line(path):
+    with contextlib.suppress(OSError), open(path, encoding="utf-8", errors="replace") as file:
+        lines = file.read().strip().splitlines()
+        if lines:
+            return lines[-1]
+    return "nothing"
+
+
+def version_of(program, *args):
+    text = subprocess.run([program, *args], capture_output=True, text=True, timeout=60, check=False).stdout
+    found = re.search(r"\d+\.\d+(\.\d+)?", text)
+    return found.group(0) if found else "?"
+
+
+def contenders(options):
+    """Who takes part: version, and how one is made in a folder. Who does not, is said."""
+    binary = os.path.abspath(options.binary)
+    if not os.path.exists(binary):
+        sys.exit(f"{options.binary} is not there\n    try: cargo build --release, or --binary PATH")
+    ours = version_of(binary, "--version")
+    made = [
+        (ours, lambda folder, servers, way=way: Blobdvm(folder, servers, binary, way)) for way in ("relay", "direct")
+    ]
+    for name, path, kind, question, hint in (
+        ("restic", options.restic, Restic, "version", "apt install restic"),
+        ("Tahoe-LAFS", options.tahoe, Tahoe, "--version", "pip install tahoe-lafs in a venv, then --tahoe PATH"),
+    ):
+        program = shutil.which(path)
+        if program is None:
+            print(f"{name} is not installed and is left out ({hint})", file=sys.stderr)
+            continue
+        make = lambda folder, servers, kind=kind, program=program: kind(folder, servers, program)  # noqa: E731
+        made.append((version_of(program, question), make))
+    return made
+
+
+def make_data(folder, mib, files):
+    """The large file, and the folder of small ones."""
+    large, small = os.path.join(folder, "large.bin"), os.path.join(folder, "small")
+    with open(large, "wb") as file:
+        for _ in range(mib):
+            file.write(os.urandom(1 << 20))
+    os.mkdir(small)
+    for index in range(files):
+        with open(os.path.join(small, f"{index:05}"), "wb") as file:
+            file.write(os.urandom(SMALL))
+    return large, small
+
+
+def round_trip(program, servers, source, folder):
+    out = os.path.join(folder, "out")
+    os.mkdir(out)
+    os.sync()
+    put = measure(servers, lambda: program.put(source))
+    os.sync()
+    places = []
+    get = measure(servers, lambda: places.append(program.get(source, out)))
+    same(source, places[0])
+    shutil.rmtree(out)
+    return put, get
+
+
+def measure_one(version, make, sources, folder):
+    """Both rows of one program; a fresh set for each round, so that nothing is stored already."""
+    os.mkdir(folder)
+    servers = Servers()
+    try:
+        program = make(folder, servers)
+        print(f"{program.name} {version} …", file=sys.stderr)
+        row = {"name": program.name, "version": version}
+        large, small = sources
+        put, get = round_trip(program, servers, large, folder)
+        length = os.path.getsize(large)
+        for verb, done in (("put", put), ("get", get)):
+            row[f"{verb}_mb_s"] = length / 1e6 / done["seconds"]
+            row[f"{verb}_cpu_s_per_gib"] = done["cpu"] / (length / (1 << 30))
+        put, get = round_trip(program, servers, small, folder)
+        row["small_put_s"], row["small_get_s"] = put["seconds"], get["seconds"]
+        return row
+    finally:
+        servers.end()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+COLUMNS = (
+    ("put MB/s", "put_mb_s", True),
+    ("get MB/s", "get_mb_s", True),
+    ("put CPU s/GiB", "put_cpu_s_per_gib", False),
+    ("get CPU s/GiB", "get_cpu_s_per_gib", False),
+    ("small put s", "small_put_s", False),
+    ("small get s", "small_get_s", False),
+)
+
+
+def best_of(rows):
+    """For each program the round that was best at each figure."""
+    best = dict(rows[0])
+    for row in rows[1:]:
+        for _, key, is_more_better in COLUMNS:
+            best[key] = (max if is_more_better else min)(best[key], row[key])
+    return best
+
+
+def table(title, rows, cells):
+    print(f"\n{title}\n")
+    names = [row["name"] for row in rows]
+    width = max(len(name) for name in names)
+    print("| " + " " * width + " | " + " | ".join(head for head, _, _ in COLUMNS) + " |")
+    print("|" + "-" * (width + 2) + "|" + "|".join("-" * (len(head) + 1) + ":" for head, _, _ in COLUMNS) + "|")
+    for name, row in zip(names, cells):
+        figures = (text.rjust(len(head)) for (head, _, _), text in zip(COLUMNS, row))
+        print(f"| {name:<{width}} | " + " | ".join(figures) + " |")
+
+
+def figure(number):
+    return f"{number:.0f}" if number >= 100 else f"{number:.1f}" if number >= 10 else f"{number:.2f}"
+
+
+def ratio(ours, theirs, is_more_better):
+    """How many times better we are; below 1 we are worse."""
+    better, worse = (ours, theirs) if is_more_better else (theirs, ours)
+    return f"{better / worse:.2f}" if worse > 0 else "-"
+
+
+def report(rows, mib, files):
+    rows = [{**row, "name": f"{row['name']} {row['version']}"} for row in rows]
+    ours = [row for row in rows if row["name"].startswith("blobdvm")]
+    others = [row for row in rows if not row["name"].startswith("blobdvm")]
+    title = f"{mib} MiB that do not compress, and {files} files of 10 KiB (small)"
+    table(title, rows, [[figure(row[key]) for _, key, _ in COLUMNS] for row in rows])
+    for other in others:
+        cells = [[ratio(one[key], other[key], more) for _, key, more in COLUMNS] for one in ours]
+        table(f"times better than {other['name']} (below 1: worse)", ours, cells)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--binary", default="target/release/blobdvm", help="our program [%(default)s]")
+    parser.add_argument("--mib", type=int, default=512, help="size of the large file in MiB [%(default)s]")
+    parser.add_argument("--files", type=int, default=1000, help="how many small files [%(default)s]")
+    parser.add_argument("--rounds", type=int, default=1, help="the best of so many rounds, in turns [%(default)s]")
+    parser.add_argument("--restic", default="restic", help="the program [%(default)s]")
+    parser.add_argument("--tahoe", default="tahoe", help="the program [%(default)s]")
+    parser.add_argument("--json", metavar="FILE", help="write the figures here as well")
+    options = parser.parse_args()
+    # Whatever ends this ends the servers too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    made = contenders(options)
+    failures = 0
+    with tempfile.TemporaryDirectory(prefix="blobdvm-compare-") as folder:
+        sources = make_data(folder, options.mib, options.files)
+        results = {}
+        for number in range(options.rounds):
+            for index, (version, make) in enumerate(made):
+                try:
+                    row = measure_one(version, make, sources, os.path.join(folder, f"{number}-{index}"))
+                    results.setdefault(index, []).append(row)
+                except (Failed, OSError, subprocess.SubprocessError, KeyError, ValueError) as error:
+                    failures += 1
+                    print(f"left out: {error}", file=sys.stderr)
+    rows = [best_of(rounds) for _, rounds in sorted(results.items())]
+    if rows:
+        report(rows, options.mib, options.files)
+    if options.json:
+        with open(options.json, "w", encoding="utf-8") as file:
+            json.dump({"mib": options.mib, "files": options.files, "rows": rows}, file, indent=1)
+    return 1 if failures or not rows else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

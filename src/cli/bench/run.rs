@@ -1,0 +1,248 @@
+//! The whole bench, and what has to be taken back at the end, however it ends.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::{sleep, timeout};
+
+use crate::cli::bench::args::BenchArgs;
+use crate::cli::bench::blobs::{BLOB_LEN, Way};
+use crate::cli::bench::codec;
+use crate::cli::bench::report::{Backup, Blobs, Folder, Report};
+use crate::cli::bench::stage::Stage;
+use crate::cli::context::Context;
+use crate::cli::demo::failed;
+use crate::cli::error::CliError;
+use crate::cli::exit::Exit;
+use crate::cli::names::npub;
+use crate::client::{CarrierChoice, ClientError, Directory, ProviderTerms};
+use crate::env::off_thread;
+use crate::erasure::Scheme;
+use crate::transport::Carrier;
+use crate::types::ProviderId;
+
+/// How long relays may take to say what the named providers announce.
+const DISCOVERY_DEADLINE: Duration = Duration::from_secs(3);
+/// How long it may take to take everything back.
+pub(in crate::cli) const CLEAN_UP_MAX: Duration = Duration::from_secs(10);
+/// How long blobs may arrive after nobody sends any more.
+const SETTLE: Duration = Duration::from_millis(500);
+
+/// What all parts share.
+pub(super) struct Bench<'a> {
+    pub(super) args: &'a BenchArgs,
+    pub(super) context: &'a Context,
+    pub(super) scheme: Scheme,
+    pub(super) stage: &'a Stage,
+    pub(super) folder: &'a Path,
+    homes: Mutex<Homes>,
+    ways: Mutex<Vec<Way>>,
+}
+
+/// The vaults that were made, and those whose blobs are still there.
+#[derive(Default)]
+pub(super) struct Homes {
+    pub(super) made: u64,
+    pub(super) left: BTreeSet<PathBuf>,
+}
+
+/// Measures, and leaves nothing behind.
+pub async fn run(args: &BenchArgs, context: &Context) -> Result<Exit, CliError> {
+    let (scheme, sizes) = (args.scheme()?, args.sizes()?);
+    let folder = tempfile::Builder::new().prefix("blobdvm-bench-").tempdir().map_err(failed)?;
+    let building = async { Ok(Stage::build(args, scheme.total(), folder.path(), context).await) };
+    let stage = context.stop.unless_told(building).await??;
+    let (homes, ways) = Default::default();
+    let bench = Bench { args, context, scheme, stage: &stage, folder: folder.path(), homes, ways };
+    let measured = context.stop.unless_told(async { Ok(bench.measure(&sizes).await) }).await;
+    bench.clean_up().await;
+    drop(bench);
+    stage.end().await;
+    folder.close().map_err(failed)?;
+    let report = measured??;
+    context.output.json(&report);
+    Ok(Exit::Ok)
+}
+
+impl Bench<'_> {
+    async fn measure(&self, sizes: &[u64]) -> Result<Report, CliError> {
+        let found = self.look().await?;
+        let carriers = self.carriers(&found)?;
+        let (spread, need) = (self.scheme.total(), self.scheme.need());
+        let mut report = Report {
+            spread,
+            need,
+            embedded: self.stage.is_embedded(),
+            providers: self.stage.providers.iter().map(npub).collect(),
+            blossom: self.stage.blossom.clone(),
+            cpu_of: if self.stage.is_embedded() { "client, relay and providers" } else { "client" },
+            ..Report::default()
+        };
+        self.head(
+            &format!("files through a vault, {need} of {spread}; CPU seconds of {}", report.cpu_of),
+            Backup::HEAD,
+        );
+        for size in sizes {
+            for carrier in &carriers {
+                let row = self.backup(*carrier, *size).await?;
+                self.context.output.answer(row.line());
+                report.backups.push(row);
+            }
+        }
+        self.head(&format!("many small files in one put, {need} of {spread}"), Folder::HEAD);
+        for carrier in &carriers {
+            let row = self.small_files(*carrier).await?;
+            self.context.output.answer(row.line());
+            report.files.push(row);
+        }
+        report.peaks = self.stage.peaks();
+        let peaks = report.peaks.iter().map(|peak| format!("{} {} MiB", peak.process, peak.peak_mib));
+        self.context.output.answer(format_args!("\npeak memory: {}", peaks.collect::<Vec<_>>().join(", ")));
+        self.head(
+            "single blobs at one provider and at a Blossom server, neither sealed nor coded",
+            Blobs::HEAD,
+        );
+        let ways = self.every_way(&carriers, &found).await?;
+        let lens: BTreeSet<u64> = sizes.iter().map(|size| (*size).min(BLOB_LEN)).collect();
+        for len in lens {
+            for way in &ways {
+                let row = self.blobs(way, len).await?;
+                self.context.output.answer(row.line());
+                report.blobs.push(row);
+            }
+        }
+        self.head(&format!("stages on one core, GB/s of plaintext, {need} of {spread}"), "");
+        report.codec = self.codec().await?;
+        for stage in &report.codec {
+            self.context.output.answer(stage.line());
+        }
+        Ok(report)
+    }
+
+    /// What the providers announce. All that are named must be there.
+    async fn look(&self) -> Result<Vec<ProviderTerms>, CliError> {
+        let carrier = self.connect().await?;
+        let mut directory = Directory::by_ids(&*carrier, &self.stage.providers, DISCOVERY_DEADLINE).await;
+        let mut found = Vec::new();
+        for id in &self.stage.providers {
+            let missing = || {
+                let happened = format!("provider {} is not announced on these relays", npub(id));
+                CliError::new(Exit::TooFewProviders, happened, "name the relays that it uses: --relay URL")
+            };
+            found.push(directory.providers.remove(id).ok_or_else(missing)?);
+        }
+        Ok(found)
+    }
+
+    /// The ways that are measured: the one that was asked for, or both, where there are both.
+    fn carriers(&self, found: &[ProviderTerms]) -> Result<Vec<CarrierChoice>, CliError> {
+        let is_direct = found.iter().all(|terms| !terms.endpoints.is_empty());
+        match self.context.carrier {
+            CarrierChoice::Direct if !is_direct => {
+                Err(ClientError::NoEndpoints { found: found.len() }.into())
+            }
+            CarrierChoice::Best if is_direct => Ok(vec![CarrierChoice::Relay, CarrierChoice::Direct]),
+            CarrierChoice::Best => {
+                self.context.output.warn("not all of these providers have a direct path: it is not measured");
+                Ok(vec![CarrierChoice::Relay])
+            }
+            one => Ok(vec![one]),
+        }
+    }
+
+    async fn every_way(
+        &self,
+        carriers: &[CarrierChoice],
+        found: &[ProviderTerms],
+    ) -> Result<Vec<Way>, CliError> {
+        let mut ways = Vec::new();
+        if let Some(terms) = found.first() {
+            for carrier in carriers {
+                ways.push(self.way_to(terms, *carrier).await?);
+            }
+        }
+        match &self.stage.blossom {
+            Some(url) => ways.push(self.way_to_blossom(url)?),
+            None => {
+                self.context.output.warn("no Blossom server to compare with: name one with --blossom URL");
+            }
+        }
+        Ok(ways)
+    }
+
+    async fn codec(&self) -> Result<Vec<super::report::Stage>, CliError> {
+        let (scheme, is_quick, env) = (self.scheme, self.args.quick, self.context.env.clone());
+        let measured = off_thread(move || codec::measure(scheme, is_quick, &env)).await;
+        measured.map_err(|error| CliError::new(Exit::Failure, error, "report it: this is a defect"))
+    }
+
+    /// Connections of one's own to the relays.
+    pub(super) async fn connect(&self) -> Result<Arc<dyn Carrier>, CliError> {
+        if self.stage.relays.is_empty() {
+            return self.context.connect(&[]).await;
+        }
+        let relays = self.stage.relays.clone();
+        Context { relays, ..self.context.clone() }.connect(&[]).await
+    }
+
+    /// Takes back what is still at providers and servers that go on.
+    async fn clean_up(&self) {
+        if self.stage.is_embedded() && self.args.blossom.is_none() {
+            return;
+        }
+        let homes: Vec<_> = self.homes().left.iter().cloned().collect();
+        let ways: Vec<_> = self.ways().clone();
+        let cleaning = async {
+            for way in ways {
+                if let Err(error) = way.give_up().await {
+                    self.context.output.warn(format_args!("some blobs are left: {}", error.happened()));
+                }
+            }
+            if !homes.is_empty() {
+                // What was under way when everything was dropped arrives, or never will.
+                sleep(SETTLE).await;
+            }
+            for home in homes {
+                if let Err(error) = self.withdraw(&home).await {
+                    self.context.output.warn(format_args!("some blobs are left: {}", error.happened()));
+                }
+            }
+        };
+        if timeout(CLEAN_UP_MAX, cleaning).await.is_err() {
+            self.context.output.warn("some blobs are left at the providers, until their promises lapse");
+        }
+    }
+
+    /// Says that something could not be taken back.
+    pub(super) fn leave(&self, provider: &ProviderId, why: &str) {
+        self.context
+            .output
+            .warn(format_args!("blobs are left at {} until their promises lapse: {why}", npub(provider)));
+    }
+
+    fn head(&self, title: &str, columns: &str) {
+        self.context.output.answer(format_args!("\n{title}"));
+        if !columns.is_empty() {
+            self.context.output.answer(columns);
+        }
+    }
+
+    pub(super) fn homes(&self) -> MutexGuard<'_, Homes> {
+        self.homes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn ways(&self) -> MutexGuard<'_, Vec<Way>> {
+        self.ways.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The name of a way.
+pub(super) fn carrier_name(carrier: CarrierChoice) -> &'static str {
+    match carrier {
+        CarrierChoice::Best => "best",
+        CarrierChoice::Relay => "relay",
+        CarrierChoice::Direct => "direct",
+    }
+}
