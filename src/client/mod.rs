@@ -55,7 +55,7 @@ pub use directory::{Directory, ProviderTerms};
 pub use error::{ClientError, Failure};
 pub use exchange::{
     AuditSample, AuditVerdict, Audited, CarrierChoice, Exchange, ExchangeError, ExchangeOptions, Receipt,
-    StoreOptions,
+    StoreOptions, measure_relays,
 };
 pub use get::{
     Action, CatOutcome, Destination, GetOptions, GetOutcome, NotRestored, Overwrite, Plan, Selected,

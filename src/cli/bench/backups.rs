@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::cli::bench::report::{Backup, Folder, Moved, Rates};
-use crate::cli::bench::run::{Bench, carrier_name};
+use crate::cli::bench::run::{Bench, Course};
 use crate::cli::bench::{cpu, noise};
 use crate::cli::demo::failed;
 use crate::cli::error::CliError;
@@ -17,6 +17,7 @@ use crate::client::{
     CarrierChoice, Client, ClientError, Destination, GetOptions, PutOptions, PutOutcome, Unwatched,
 };
 use crate::env::off_thread;
+use crate::types::ChunkLen;
 use crate::vault::Home;
 
 /// Bytes that are put for one row, in several rounds where the files are small.
@@ -32,7 +33,7 @@ const NAME: &str = "bench";
 
 impl Bench<'_> {
     /// One row: files of `size` bytes, each put and got by a run of its own.
-    pub(super) async fn backup(&self, carrier: CarrierChoice, size: u64) -> Result<Backup, CliError> {
+    pub(super) async fn backup(&self, course: Course, size: u64) -> Result<Backup, CliError> {
         let home = self.new_home()?;
         let (row_len, count_max) =
             if self.args.quick { (ROW_LEN_QUICK, ROUND_COUNT_MAX_QUICK) } else { (ROW_LEN, ROUND_COUNT_MAX) };
@@ -43,20 +44,20 @@ impl Bench<'_> {
             let (path, env) = (source.clone(), self.context.env.clone());
             let made = off_thread(move || noise::file(&path, size, &env)).await;
             made.unwrap_or_else(|_| Err(std::io::ErrorKind::Other.into())).map_err(failed)?;
-            let (done, _) = self.put(&source, size, carrier, &home).await?;
+            let (done, _) = self.put(&source, size, course, &home).await?;
             put = put.and(done);
-            get = get.and(self.get(size, carrier, &home, round).await?);
+            get = get.and(self.get(size, course, &home, round).await?);
             fs::remove_file(&source).map_err(failed)?;
         }
         self.withdraw(&home).await?;
         let (spread, need) = (self.scheme.total(), self.scheme.need());
         let (put_s, get_s) = (put.seconds(rounds), get.seconds(rounds));
-        let (carrier, rates) = (carrier_name(carrier), Rates::of(put, get));
-        Ok(Backup { carrier, size, rounds, spread, need, put_s, get_s, rates })
+        let (carrier, chunk_size, rates) = (course.carrier(), course.chunk_size(), Rates::of(put, get));
+        Ok(Backup { carrier, chunk_size, size, rounds, spread, need, put_s, get_s, rates })
     }
 
     /// One row: many small files in one put.
-    pub(super) async fn small_files(&self, carrier: CarrierChoice) -> Result<Folder, CliError> {
+    pub(super) async fn small_files(&self, course: Course) -> Result<Folder, CliError> {
         let home = self.new_home()?;
         let source = self.folder.join("source");
         fs::create_dir(&source).map_err(failed)?;
@@ -64,12 +65,13 @@ impl Bench<'_> {
         for index in 0..files {
             noise::file(&source.join(index.to_string()), SMALL_LEN, &self.context.env).map_err(failed)?;
         }
-        let (put, outcome) = self.put(&source, files * SMALL_LEN, carrier, &home).await?;
-        let get = self.get(files * SMALL_LEN, carrier, &home, 0).await?;
+        let (put, outcome) = self.put(&source, files * SMALL_LEN, course, &home).await?;
+        let get = self.get(files * SMALL_LEN, course, &home, 0).await?;
         fs::remove_dir_all(&source).map_err(failed)?;
         self.withdraw(&home).await?;
         Ok(Folder {
-            carrier: carrier_name(carrier),
+            carrier: course.carrier(),
+            chunk_size: course.chunk_size(),
             size: SMALL_LEN,
             files,
             blobs: outcome.stored.blobs,
@@ -85,14 +87,14 @@ impl Bench<'_> {
         &self,
         source: &Path,
         bytes: u64,
-        carrier: CarrierChoice,
+        course: Course,
         home: &Path,
     ) -> Result<(Moved, PutOutcome), CliError> {
         let providers: BTreeSet<_> = self.stage.providers.iter().copied().collect();
         let name = Some(NAME.to_owned());
         let options = PutOptions { providers, accept_short: true, name, ..PutOptions::new(self.scheme) };
         let watch = self.watch();
-        let mut client = self.client(carrier, home).await?;
+        let mut client = self.client(course, home).await?;
         let outcome = client.put(&[source.to_owned()], &options).await?;
         let moved = watch.read(bytes);
         if outcome.bytes != bytes {
@@ -101,16 +103,10 @@ impl Bench<'_> {
         Ok((moved, outcome))
     }
 
-    async fn get(
-        &self,
-        bytes: u64,
-        carrier: CarrierChoice,
-        home: &Path,
-        round: u32,
-    ) -> Result<Moved, CliError> {
+    async fn get(&self, bytes: u64, course: Course, home: &Path, round: u32) -> Result<Moved, CliError> {
         let out = self.folder.join(format!("restored-{round}"));
         let watch = self.watch();
-        let client = self.client(carrier, home).await?;
+        let client = self.client(course, home).await?;
         let snapshot = client.vault.latest_snapshot(NAME)?;
         let snapshot = snapshot.ok_or(ClientError::Dangling { what: "the bench's snapshot".to_owned() })?;
         // A folder that ends with a slash: also a single file goes into it under its own name.
@@ -125,11 +121,12 @@ impl Bench<'_> {
     }
 
     /// A client as a run of the program has it: with connections of its own.
-    pub(super) async fn client(&self, carrier: CarrierChoice, home: &Path) -> Result<Client, CliError> {
+    pub(super) async fn client(&self, course: Course, home: &Path) -> Result<Client, CliError> {
         let vault = Home::open(home, &self.context.env)?;
         let (connection, patience) = (self.connect().await?, self.context.timeout);
         let monitor = std::sync::Arc::new(Unwatched);
-        Ok(Client::new(vault, connection, monitor, patience, self.context.env.clone()).going(carrier))
+        let client = Client::new(vault, connection, monitor, patience, self.context.env.clone());
+        Ok(client.going(course.carrier, course.chunk_len))
     }
 
     /// A vault for one row, in the temporary folder. It is remembered, because what it stores has to be taken back.
@@ -139,14 +136,16 @@ impl Bench<'_> {
         homes.made += 1;
         homes.left.insert(home.clone());
         drop(homes);
-        Home::init_fresh(&home, &self.context.env)?;
+        let vault = Home::init_fresh(&home, &self.context.env)?;
+        vault.update_settings(|settings| settings.passages = self.passages())?;
         Ok(home)
     }
 
     /// Takes back what a vault has stored at providers that go on, and forgets the vault.
     pub(super) async fn withdraw(&self, home: &Path) -> Result<(), CliError> {
         if !self.stage.is_embedded() {
-            let client = self.client(CarrierChoice::Best, home).await?;
+            let best = Course { carrier: CarrierChoice::Best, chunk_len: ChunkLen::BASE };
+            let client = self.client(best, home).await?;
             for failure in client.withdraw(&self.stage.providers).await? {
                 self.leave(&failure.provider, &failure.why);
             }

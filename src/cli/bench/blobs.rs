@@ -11,11 +11,11 @@ use tokio::time::Instant;
 
 use crate::cli::bench::noise;
 use crate::cli::bench::report::{Blobs, Percentiles, Rates};
-use crate::cli::bench::run::{Bench, carrier_name};
+use crate::cli::bench::run::{Bench, Course};
 use crate::cli::error::{CliError, chain};
 use crate::cli::exit::Exit;
 use crate::cli::plain::failed as exchange_failed;
-use crate::client::{CarrierChoice, Exchange, ExchangeOptions, ProviderTerms, StoreOptions};
+use crate::client::{Exchange, ExchangeOptions, ProviderTerms, StoreOptions};
 use crate::transport::blossom::{BlossomClient, BlossomError};
 use crate::types::{BlobHash, ProviderId};
 
@@ -31,7 +31,8 @@ const RETENTION: Duration = Duration::from_secs(3600);
 /// A way to store and fetch blobs, and those that are there.
 #[derive(Clone)]
 pub(super) struct Way {
-    carrier: &'static str,
+    /// None to a Blossom server.
+    course: Option<Course>,
     kind: Kind,
     left: Arc<Mutex<Vec<BlobHash>>>,
 }
@@ -67,6 +68,11 @@ impl Way {
         Ok(())
     }
 
+    /// Whether what is `len` bytes long goes another way than over relays with chunks of the base protocol.
+    pub(super) fn matters_for(&self, len: u64) -> bool {
+        self.course.is_none_or(|course| course.matters_for(len))
+    }
+
     /// Remembers what is about to be stored.
     fn will_store(&self, blobs: &[Bytes]) -> Vec<BlobHash> {
         let hashes: Vec<_> = blobs.iter().map(|blob| BlobHash::of(blob)).collect();
@@ -94,28 +100,26 @@ impl Way {
 
 impl Bench<'_> {
     /// The way to a provider.
-    pub(super) async fn way_to(
-        &self,
-        terms: &ProviderTerms,
-        carrier: CarrierChoice,
-    ) -> Result<Way, CliError> {
-        let options =
-            ExchangeOptions { stall_timeout: self.context.timeout, carrier, ..ExchangeOptions::default() };
+    pub(super) async fn way_to(&self, terms: &ProviderTerms, course: Course) -> Result<Way, CliError> {
+        let Course { carrier, chunk_len: chunk_len_max } = course;
+        let stall_timeout = self.context.timeout;
+        let options = ExchangeOptions { stall_timeout, carrier, chunk_len_max, ..ExchangeOptions::default() };
         let exchange = Exchange::new(self.connect().await?, options, self.context.env.clone());
+        exchange.learn_passages(self.passages());
         let added = exchange.add_provider(terms.clone(), self.fresh_keys()).await;
         added.map_err(|error| exchange_failed(&error))?;
-        Ok(self.remembered(carrier_name(carrier), Kind::Provider(exchange, terms.id)))
+        Ok(self.remembered(Some(course), Kind::Provider(exchange, terms.id)))
     }
 
     /// The way to a Blossom server.
     pub(super) fn way_to_blossom(&self, url: &str) -> Result<Way, CliError> {
         let (keys, env) = (self.fresh_keys(), self.context.env.clone());
         let client = BlossomClient::new(url, keys, self.context.timeout, env)?;
-        Ok(self.remembered("blossom", Kind::Blossom(Arc::new(client))))
+        Ok(self.remembered(None, Kind::Blossom(Arc::new(client))))
     }
 
-    fn remembered(&self, carrier: &'static str, kind: Kind) -> Way {
-        let way = Way { carrier, kind, left: Arc::default() };
+    fn remembered(&self, course: Option<Course>, kind: Kind) -> Way {
+        let way = Way { course, kind, left: Arc::default() };
         self.ways().push(way.clone());
         way
     }
@@ -141,8 +145,10 @@ impl Bench<'_> {
         each(hashes, way, move |way, hash| async move { way.fetch(hash, len).await }).await?;
         let get = watch.read(bytes);
         way.give_up().await?;
-        let (carrier, at_once, rates) = (way.carrier, AT_ONCE as u64, Rates::of(put, get));
-        Ok(Blobs { carrier, size: len, alone, count, at_once, store_ms, fetch_ms, rates })
+        let carrier = way.course.map_or("blossom", Course::carrier);
+        let (chunk_size, at_once) = (way.course.and_then(Course::chunk_size), AT_ONCE as u64);
+        let rates = Rates::of(put, get);
+        Ok(Blobs { carrier, chunk_size, size: len, alone, count, at_once, store_ms, fetch_ms, rates })
     }
 
     /// One blob at a time.

@@ -10,6 +10,8 @@ use serde::Serialize;
 pub(super) struct Backup {
     /// Which way the shards took: `relay` or `direct`.
     pub(super) carrier: &'static str,
+    /// Bytes of the longest chunks over relays; none on other ways.
+    pub(super) chunk_size: Option<u64>,
     /// Bytes of one file.
     pub(super) size: u64,
     /// Folder that were put one after the other, each by a run of its own.
@@ -28,6 +30,8 @@ pub(super) struct Backup {
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct Folder {
     pub(super) carrier: &'static str,
+    /// Bytes of the longest chunks over relays; none on other ways.
+    pub(super) chunk_size: Option<u64>,
     /// Bytes of each file.
     pub(super) size: u64,
     pub(super) files: u64,
@@ -48,6 +52,8 @@ pub(super) struct Folder {
 pub(super) struct Blobs {
     /// `relay`, `direct` or `blossom`.
     pub(super) carrier: &'static str,
+    /// Bytes of the longest chunks over relays; none on other ways.
+    pub(super) chunk_size: Option<u64>,
     pub(super) size: u64,
     /// Blobs that were moved one at a time, for the latency.
     pub(super) alone: u64,
@@ -186,31 +192,33 @@ impl Percentiles {
 }
 
 impl Backup {
-    pub(super) const HEAD: &str = "over       size         put MB/s  get MB/s  put s/GiB  get s/GiB";
+    pub(super) const HEAD: &str = "over            size         put MB/s  get MB/s  put s/GiB  get s/GiB";
 
     pub(super) fn line(&self) -> String {
         let (put, get) = (figure(self.put_s), figure(self.get_s));
-        format!("{:<10} {:<10} {put:>9} {get:>9} {}", self.carrier, size(self.size), self.rates.line())
+        let over = over(self.carrier, self.chunk_size);
+        format!("{over:<15} {:<10} {put:>9} {get:>9} {}", size(self.size), self.rates.line())
     }
 }
 
 impl Folder {
-    pub(super) const HEAD: &str = "over       files                   put s     get s     blobs  put MB/s  get MB/s  put s/GiB  get s/GiB";
+    pub(super) const HEAD: &str = "over            files                   put s     get s     blobs  put MB/s  get MB/s  put s/GiB  get s/GiB";
 
     pub(super) fn line(&self) -> String {
         let what = format!("{} of {}", self.files, size(self.size));
         let (put, get, blobs) = (figure(self.put_s), figure(self.get_s), self.blobs);
-        format!("{:<10} {what:<18} {put:>9} {get:>9} {blobs:>9} {}", self.carrier, self.rates.line())
+        let over = over(self.carrier, self.chunk_size);
+        format!("{over:<15} {what:<18} {put:>9} {get:>9} {blobs:>9} {}", self.rates.line())
     }
 }
 
 impl Blobs {
-    pub(super) const HEAD: &str = "over       size         put MB/s  get MB/s  put s/GiB  get s/GiB   store ms p50, p90, p99     fetch ms p50, p90, p99";
+    pub(super) const HEAD: &str = "over            size         put MB/s  get MB/s  put s/GiB  get s/GiB   store ms p50, p90, p99     fetch ms p50, p90, p99";
 
     pub(super) fn line(&self) -> String {
         format!(
-            "{:<10} {:<12}{} {} {}",
-            self.carrier,
+            "{:<15} {:<12}{} {} {}",
+            over(self.carrier, self.chunk_size),
             size(self.size),
             self.rates.line(),
             self.store_ms.line(),
@@ -224,6 +232,11 @@ impl Stage {
     pub fn line(&self) -> String {
         format!("{:<42} {:>7.2}", self.stage, self.gb_s)
     }
+}
+
+/// A way, as people call it.
+fn over(carrier: &str, chunk_size: Option<u64>) -> String {
+    chunk_size.map_or_else(|| carrier.to_owned(), |len| format!("{carrier}, {} KiB", len / 1024))
 }
 
 fn size(bytes: u64) -> String {

@@ -1,10 +1,11 @@
 //! The whole bench, and what has to be taken back at the end, however it ends.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
+use nostr::RelayUrl;
 use tokio::time::{sleep, timeout};
 
 use crate::cli::bench::args::BenchArgs;
@@ -17,11 +18,12 @@ use crate::cli::demo::failed;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::names::npub;
-use crate::client::{CarrierChoice, ClientError, Directory, ProviderTerms};
+use crate::client::{CarrierChoice, ClientError, Directory, ProviderTerms, measure_relays};
 use crate::env::off_thread;
 use crate::erasure::Scheme;
 use crate::transport::Carrier;
-use crate::types::ProviderId;
+use crate::types::{ChunkLen, ProviderId};
+use crate::vault::Passage;
 
 /// How long relays may take to say what the named providers announce.
 const DISCOVERY_DEADLINE: Duration = Duration::from_secs(3);
@@ -39,6 +41,16 @@ pub(super) struct Bench<'a> {
     pub(super) folder: &'a Path,
     homes: Mutex<Homes>,
     ways: Mutex<Vec<Way>>,
+    /// How long chunks the relays pass: measured once, as a vault does when it moves much.
+    passages: OnceLock<BTreeMap<RelayUrl, Passage>>,
+}
+
+/// A way that vaults and single blobs take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Course {
+    pub(super) carrier: CarrierChoice,
+    /// The longest chunks over relays.
+    pub(super) chunk_len: ChunkLen,
 }
 
 /// The vaults that were made, and those whose blobs are still there.
@@ -54,8 +66,8 @@ pub async fn run(args: &BenchArgs, context: &Context) -> Result<Exit, CliError> 
     let folder = tempfile::Builder::new().prefix("blobdvm-bench-").tempdir().map_err(failed)?;
     let building = async { Ok(Stage::build(args, scheme.total(), folder.path(), context).await) };
     let stage = context.stop.unless_told(building).await??;
-    let (homes, ways) = Default::default();
-    let bench = Bench { args, context, scheme, stage: &stage, folder: folder.path(), homes, ways };
+    let (homes, ways, passages) = Default::default();
+    let bench = Bench { args, context, scheme, stage: &stage, folder: folder.path(), homes, ways, passages };
     let measured = context.stop.unless_told(async { Ok(bench.measure(&sizes).await) }).await;
     bench.clean_up().await;
     drop(bench);
@@ -69,7 +81,7 @@ pub async fn run(args: &BenchArgs, context: &Context) -> Result<Exit, CliError> 
 impl Bench<'_> {
     async fn measure(&self, sizes: &[u64]) -> Result<Report, CliError> {
         let found = self.look().await?;
-        let carriers = self.carriers(&found)?;
+        let courses = self.courses(&found).await?;
         let (spread, need) = (self.scheme.total(), self.scheme.need());
         let mut report = Report {
             spread,
@@ -85,15 +97,15 @@ impl Bench<'_> {
             Backup::HEAD,
         );
         for size in sizes {
-            for carrier in &carriers {
-                let row = self.backup(*carrier, *size).await?;
+            for course in courses.iter().filter(|course| course.matters_for(*size)) {
+                let row = self.backup(*course, *size).await?;
                 self.context.output.answer(row.line());
                 report.backups.push(row);
             }
         }
         self.head(&format!("many small files in one put, {need} of {spread}"), Folder::HEAD);
-        for carrier in &carriers {
-            let row = self.small_files(*carrier).await?;
+        for course in &courses {
+            let row = self.small_files(*course).await?;
             self.context.output.answer(row.line());
             report.files.push(row);
         }
@@ -104,10 +116,10 @@ impl Bench<'_> {
             "single blobs at one provider and at a Blossom server, neither sealed nor coded",
             Blobs::HEAD,
         );
-        let ways = self.every_way(&carriers, &found).await?;
+        let ways = self.every_way(&courses, &found).await?;
         let lens: BTreeSet<u64> = sizes.iter().map(|size| (*size).min(BLOB_LEN)).collect();
         for len in lens {
-            for way in &ways {
+            for way in ways.iter().filter(|way| way.matters_for(len)) {
                 let row = self.blobs(way, len).await?;
                 self.context.output.answer(row.line());
                 report.blobs.push(row);
@@ -136,31 +148,53 @@ impl Bench<'_> {
         Ok(found)
     }
 
-    /// The ways that are measured: the one that was asked for, or both, where there are both.
-    fn carriers(&self, found: &[ProviderTerms]) -> Result<Vec<CarrierChoice>, CliError> {
+    /// The ways that are measured: the one that was asked for, or both, where there are both. Over relays with chunks of
+    /// the base protocol, and with the longest that they pass.
+    async fn courses(&self, found: &[ProviderTerms]) -> Result<Vec<Course>, CliError> {
         let is_direct = found.iter().all(|terms| !terms.endpoints.is_empty());
-        match self.context.carrier {
-            CarrierChoice::Direct if !is_direct => {
-                Err(ClientError::NoEndpoints { found: found.len() }.into())
+        let base = |carrier| Course { carrier, chunk_len: ChunkLen::BASE };
+        let mut courses = Vec::new();
+        if self.context.carrier != CarrierChoice::Direct {
+            courses.push(base(CarrierChoice::Relay));
+            let chunk_len = self.longest_chunks().await?;
+            if chunk_len > ChunkLen::BASE {
+                courses.push(Course { carrier: CarrierChoice::Relay, chunk_len });
             }
-            CarrierChoice::Best if is_direct => Ok(vec![CarrierChoice::Relay, CarrierChoice::Direct]),
-            CarrierChoice::Best => {
-                self.context.output.warn("not all of these providers have a direct path: it is not measured");
-                Ok(vec![CarrierChoice::Relay])
-            }
-            one => Ok(vec![one]),
         }
+        match self.context.carrier {
+            CarrierChoice::Relay => {}
+            CarrierChoice::Direct if !is_direct => {
+                return Err(ClientError::NoEndpoints { found: found.len() }.into());
+            }
+            CarrierChoice::Best if !is_direct => {
+                self.context.output.warn("not all of these providers have a direct path: it is not measured");
+            }
+            _ => courses.push(base(CarrierChoice::Direct)),
+        }
+        Ok(courses)
     }
 
-    async fn every_way(
-        &self,
-        carriers: &[CarrierChoice],
-        found: &[ProviderTerms],
-    ) -> Result<Vec<Way>, CliError> {
+    /// The longest chunks that are to be used and that every relay passes.
+    async fn longest_chunks(&self) -> Result<ChunkLen, CliError> {
+        if self.context.chunk_len_max == ChunkLen::BASE {
+            return Ok(ChunkLen::BASE);
+        }
+        let measured = measure_relays(&*self.connect().await?, &self.context.env).await;
+        let shortest = measured.values().map(|passage| passage.chunk_len).min().unwrap_or(0);
+        let _first_and_only = self.passages.set(measured);
+        Ok(ChunkLen::at_most(shortest).min(self.context.chunk_len_max))
+    }
+
+    /// What is known of the relays.
+    pub(super) fn passages(&self) -> BTreeMap<RelayUrl, Passage> {
+        self.passages.get().cloned().unwrap_or_default()
+    }
+
+    async fn every_way(&self, courses: &[Course], found: &[ProviderTerms]) -> Result<Vec<Way>, CliError> {
         let mut ways = Vec::new();
         if let Some(terms) = found.first() {
-            for carrier in carriers {
-                ways.push(self.way_to(terms, *carrier).await?);
+            for course in courses {
+                ways.push(self.way_to(terms, *course).await?);
             }
         }
         match &self.stage.blossom {
@@ -238,11 +272,19 @@ impl Bench<'_> {
     }
 }
 
-/// The name of a way.
-pub(super) fn carrier_name(carrier: CarrierChoice) -> &'static str {
-    match carrier {
-        CarrierChoice::Best => "best",
-        CarrierChoice::Relay => "relay",
-        CarrierChoice::Direct => "direct",
+impl Course {
+    /// `relay` or `direct`.
+    pub(super) fn carrier(self) -> &'static str {
+        if self.carrier == CarrierChoice::Direct { "direct" } else { "relay" }
+    }
+
+    /// The length of chunks, where there are any.
+    pub(super) fn chunk_size(self) -> Option<u64> {
+        (self.carrier != CarrierChoice::Direct).then_some(self.chunk_len.bytes())
+    }
+
+    /// Whether what is `len` bytes long goes another way than it does with chunks of the base protocol.
+    pub(super) fn matters_for(self, len: u64) -> bool {
+        self.chunk_len == ChunkLen::BASE || len > ChunkLen::BASE.bytes()
     }
 }

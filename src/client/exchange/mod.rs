@@ -35,3 +35,4 @@ pub use audit::{AuditSample, AuditVerdict, Audited};
 pub use error::ExchangeError;
 pub use handle::Exchange;
 pub use options::{CarrierChoice, ExchangeOptions, Receipt, StoreOptions};
+pub use passages::measure_relays;

@@ -127,6 +127,19 @@ impl Exchange {
     }
 }
 
+/// Measures now how long chunks these relays pass, for who cannot wait until it is worth it. Of one that passes none
+/// nothing is said.
+pub async fn measure_relays(carrier: &dyn Carrier, env: &Env) -> BTreeMap<RelayUrl, Passage> {
+    let mut measured = BTreeMap::new();
+    for relay in carrier.relays() {
+        if let Some(chunk_len) = measure::longest_chunks(carrier, relay.clone(), env).await {
+            let (chunk_len, is_lossy) = (chunk_len.bytes(), false);
+            measured.insert(relay, Passage { chunk_len, at: env.now(), is_lossy });
+        }
+    }
+    measured
+}
+
 impl Client {
     /// Writes down how long chunks relays pass, as far as this run found out.
     pub(super) fn remember_passages(&self) {
