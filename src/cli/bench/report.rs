@@ -192,7 +192,8 @@ impl Percentiles {
 }
 
 impl Backup {
-    pub(super) const HEAD: &str = "over            size         put MB/s  get MB/s  put s/GiB  get s/GiB";
+    pub(super) const HEAD: &str =
+        "over            size           put s     get s  put MB/s  get MB/s  put s/GiB  get s/GiB";
 
     pub(super) fn line(&self) -> String {
         let (put, get) = (figure(self.put_s), figure(self.get_s));
