@@ -54,8 +54,8 @@ pub use catch_up::CaughtUp;
 pub use directory::{Directory, ProviderTerms};
 pub use error::{ClientError, Failure};
 pub use exchange::{
-    AuditSample, AuditVerdict, Audited, CarrierChoice, Exchange, ExchangeError, ExchangeOptions, Receipt,
-    StoreOptions, measure_relays,
+    Acquaintance, AuditSample, AuditVerdict, Audited, CarrierChoice, Exchange, ExchangeError,
+    ExchangeOptions, Receipt, StoreOptions, measure_relays,
 };
 pub use get::{
     Action, CatOutcome, Destination, GetOptions, GetOutcome, NotRestored, Overwrite, Plan, Selected,

@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::client::base::Client;
 use crate::client::directory::{Directory, ProviderTerms};
 use crate::client::error::{ClientError, Failure};
-use crate::client::exchange::CarrierChoice;
+use crate::client::exchange::{Acquaintance, CarrierChoice};
 use crate::client::placement::{Candidate, Score, Standing};
 use crate::types::ProviderId;
 use crate::vault::Settings;
@@ -116,8 +116,13 @@ impl Roster {
         for terms in found.into_values() {
             let exchange = client.exchange.clone();
             let keys = client.pseudonym(&terms.id);
+            let acquaintance = match known.get(&terms.id) {
+                Some(Standing::Trusted) => Acquaintance::Named,
+                Some(Standing::Known) => Acquaintance::Known,
+                Some(Standing::Newcomer | Standing::Banned) | None => Acquaintance::Stranger,
+            };
             probes.spawn(async move {
-                let added = exchange.add_provider(terms.clone(), keys).await;
+                let added = exchange.add(terms.clone(), keys, acquaintance).await;
                 let answer = match added {
                     Ok(()) => exchange.probe(terms.id, PROBE_DEADLINE).await,
                     Err(error) => Err(error),

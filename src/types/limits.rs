@@ -239,6 +239,8 @@ pub const REMEMBERED_ANSWER_COUNT_MAX: usize = 1_024;
 
 /// Endpoints of the direct path that are read from one announcement.
 pub const ENDPOINT_COUNT_MAX: usize = 8;
+/// Of these, endpoints that a client dials of a provider that its user has neither named nor trusted.
+pub const STRANGER_ENDPOINT_COUNT_MAX: usize = 2;
 /// Bytes of one message of the direct path: a blob of `BLOB_LEN_MAX`, and what stands before it.
 pub const DIRECT_MESSAGE_LEN_MAX: usize = 10_485_760 + 1024;
 /// Bytes of a text in one message of the direct path (docs/protocol.md, "Direct path").

@@ -45,11 +45,13 @@ pub(crate) fn endpoints_tag(endpoints: &[RelayUrl]) -> Option<Tag> {
     (!endpoints.is_empty()).then(|| tag(std::iter::once("direct").chain(urls)))
 }
 
-/// The endpoints of a `direct` tag; what is no WebSocket's address is left out.
+/// The endpoints of a `direct` tag; what is more than a WebSocket's address, or none, is left out.
 pub(crate) fn parse_endpoints(event: &Event) -> Vec<RelayUrl> {
     let values = find(event, "direct").and_then(|values| values.get(1..)).unwrap_or_default();
     let short = values.iter().take(ENDPOINT_COUNT_MAX).filter(|url| url.len() <= RELAY_URL_LEN_MAX);
-    short.filter_map(|url| RelayUrl::parse(url).ok()).collect()
+    // Whoever is made to connect somewhere is not made to say anything there.
+    let plain = short.filter(|url| !url.contains(['?', '#', '@']));
+    plain.filter_map(|url| RelayUrl::parse(url).ok()).collect()
 }
 
 /// Fails unless the event is of the wanted kind and has a bounded number of tags.

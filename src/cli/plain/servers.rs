@@ -11,7 +11,8 @@ use crate::cli::exit::Exit;
 use crate::cli::names::{npub, provider};
 use crate::cli::plain::key;
 use crate::client::{
-    CarrierChoice, ClientError, Directory, Exchange, ExchangeError, ExchangeOptions, ProviderTerms,
+    Acquaintance, CarrierChoice, ClientError, Directory, Exchange, ExchangeError, ExchangeOptions,
+    ProviderTerms,
 };
 use crate::transport::Carrier;
 use crate::types::limits::DIRECTORY_COUNT_MAX;
@@ -47,7 +48,8 @@ impl Servers {
             ExchangeOptions { stall_timeout, carrier: carrier_choice, ..ExchangeOptions::default() };
         let exchange = Exchange::new(carrier, options, context.env.clone());
         for terms in &candidates {
-            exchange.add_provider(terms.clone(), keys.clone()).await.map_err(|error| failed(&error))?;
+            let knowing = if named.is_some() { Acquaintance::Named } else { Acquaintance::Stranger };
+            exchange.add(terms.clone(), keys.clone(), knowing).await.map_err(|error| failed(&error))?;
         }
         if context.carrier == CarrierChoice::Direct
             && !candidates.is_empty()

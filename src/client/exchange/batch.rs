@@ -177,7 +177,8 @@ impl Link {
         let retry_first = pace.retry_first.min(deadline / 8);
         let pace = Pace { retry_first, retry_max: retry_first * 2, stall_timeout: deadline };
         let started = now();
-        if let Some(direct) = self.direct(pace.stall_timeout).await?
+        if !self.is_stranger()
+            && let Some(direct) = self.direct(pace.stall_timeout).await?
             && direct.probe(BlobHash::new(nothing), pace).await?.is_some()
         {
             return Ok(now() - started);

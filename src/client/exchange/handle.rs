@@ -12,10 +12,12 @@ use crate::client::exchange::link::Link;
 use crate::client::exchange::passages::Passages;
 use crate::client::exchange::record::Records;
 use crate::client::exchange::window::{Pass, Window};
-use crate::client::exchange::{CarrierChoice, ExchangeError, ExchangeOptions};
+use crate::client::exchange::{Acquaintance, CarrierChoice, ExchangeError, ExchangeOptions};
 use crate::env::Env;
 use crate::transport::Carrier;
+use crate::transport::direct::Nearness;
 use crate::types::ProviderId;
+use crate::types::limits::STRANGER_ENDPOINT_COUNT_MAX;
 
 /// Blobs to and from providers. Clones share everything; all methods may be called from many tasks at once.
 #[derive(Clone)]
@@ -78,18 +80,42 @@ impl Exchange {
         Self { inner: Arc::new(inner) }
     }
 
-    /// Makes a provider reachable: its terms, and the keys that speak to it. Adding it again changes both.
+    /// Makes a provider reachable that the user has named: its terms, and the keys that speak to it. Adding it again
+    /// changes both.
     ///
     /// # Errors
     /// [`ExchangeError::Transport`] if its answers cannot be subscribed to.
     pub async fn add_provider(&self, terms: ProviderTerms, keys: Keys) -> Result<(), ExchangeError> {
+        self.add(terms, keys, Acquaintance::Named).await
+    }
+
+    /// The same for any provider. Of one that the user has not named only few endpoints are dialled, and none that lead
+    /// nearer than the relays that are used: else an announcement could make the client connect to anything in its own
+    /// network. A stranger is asked over relays whether it is there.
+    ///
+    /// # Errors
+    /// As for [`add_provider`](Self::add_provider).
+    pub async fn add(
+        &self,
+        mut terms: ProviderTerms,
+        keys: Keys,
+        acquaintance: Acquaintance,
+    ) -> Result<(), ExchangeError> {
         let id = terms.id;
-        if self.links().get(&id).is_some_and(|link| link.is_same(&terms, &keys)) {
+        let nearest = match acquaintance {
+            Acquaintance::Named => Nearness::Machine,
+            Acquaintance::Known | Acquaintance::Stranger => {
+                terms.endpoints.truncate(STRANGER_ENDPOINT_COUNT_MAX);
+                Nearness::of_relays(&self.inner.carrier.connected())
+            }
+        };
+        let knowing = (acquaintance, nearest);
+        if self.links().get(&id).is_some_and(|link| link.is_same(&terms, &keys, knowing)) {
             return Ok(());
         }
         let Inner { carrier, env, options, means, passages, .. } = &*self.inner;
         let carrier = (carrier.clone(), passages.clone());
-        let opening = Link::open(terms, keys, carrier, env.clone(), *options, means.clone());
+        let opening = Link::open((terms, knowing), keys, carrier, env.clone(), *options, means.clone());
         let link = opening.await?;
         self.links().insert(id, Arc::new(link));
         Ok(())

@@ -13,9 +13,10 @@ use crate::client::exchange::drive::now;
 use crate::client::exchange::passages::Passages;
 use crate::client::exchange::switch::Switch;
 use crate::client::exchange::window::Window;
-use crate::client::exchange::{ExchangeError, ExchangeOptions};
+use crate::client::exchange::{Acquaintance, ExchangeError, ExchangeOptions};
 use crate::env::Env;
 use crate::session::Pace;
+use crate::transport::direct::Nearness;
 use crate::transport::{Carrier, Route, Subscription, TransportError};
 use crate::types::limits::EVENT_LEN_MAX;
 use crate::types::{AuditNonce, ChunkLen, ProviderId, Timestamp};
@@ -41,10 +42,14 @@ const HASTY_QUIET: Duration = Duration::from_millis(250);
 /// Shortest wait before a retry of such a question: it has to come in time.
 const HASTY_RETRY_MIN: Duration = Duration::from_millis(200);
 
+/// How far a provider is known, and how near its endpoints may lead.
+pub(super) type Knowing = (Acquaintance, Nearness);
+
 /// One provider: who speaks to it, how much is under way, and what is known of the way there.
 pub(super) struct Link {
     pub(super) id: ProviderId,
     pub(super) terms: ProviderTerms,
+    knowing: Knowing,
     pub(super) switch: Arc<Switch>,
     /// Room for bytes under way.
     pub(super) window: Arc<Window>,
@@ -78,7 +83,7 @@ struct Way {
 impl Link {
     /// Begins to listen to a provider.
     pub(super) async fn open(
-        terms: ProviderTerms,
+        (terms, knowing): (ProviderTerms, Knowing),
         keys: Keys,
         (carrier, passages): (Arc<dyn Carrier>, Arc<Passages>),
         env: Env,
@@ -88,7 +93,7 @@ impl Link {
         let way = Arc::<Mutex<Way>>::default();
         let heard = way.clone();
         let direct = DirectWay::new(
-            (terms.id, terms.endpoints.clone()),
+            (terms.id, terms.endpoints.clone(), knowing.1),
             options.carrier,
             (keys.clone(), env.clone()),
             Arc::new(move || hear(&mut lock(&heard))),
@@ -97,6 +102,7 @@ impl Link {
         let link = Self {
             id: terms.id,
             terms,
+            knowing,
             switch: Arc::default(),
             window: Window::new(options.provider_window_bytes),
             keys,
@@ -115,9 +121,15 @@ impl Link {
         Ok(link)
     }
 
-    /// A link that speaks with the same keys under newer terms.
-    pub(super) fn is_same(&self, terms: &ProviderTerms, keys: &Keys) -> bool {
-        self.terms == *terms && self.keys == *keys
+    /// Whether this link speaks with these keys under these terms, to a provider that is known no better meanwhile.
+    pub(super) fn is_same(&self, terms: &ProviderTerms, keys: &Keys, knowing: Knowing) -> bool {
+        let is_known_as_well = self.knowing.0 >= knowing.0 && self.knowing.1 >= knowing.1;
+        self.terms == *terms && self.keys == *keys && is_known_as_well
+    }
+
+    /// Whether the provider was never used. Only where there is no other way its endpoints are dialled to see who answers.
+    pub(super) fn is_stranger(&self) -> bool {
+        self.knowing.0 == Acquaintance::Stranger && !self.direct.is_only()
     }
 
     /// Makes sure that chunks without a requester come in as well.

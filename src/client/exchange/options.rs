@@ -24,6 +24,17 @@ pub struct ExchangeOptions {
     pub chunk_len_max: ChunkLen,
 }
 
+/// How far the user knows a provider: what it announces is believed no further.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Acquaintance {
+    /// It announces itself, and was never used.
+    Stranger,
+    /// It was used before.
+    Known,
+    /// The user named or trusted it.
+    Named,
+}
+
 /// Which way exchanges take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum CarrierChoice {

@@ -15,6 +15,7 @@
 //! | `intake` | what is taken in of the blobs that come |
 //! | `dial`, `listen` | the client's and the provider's way to one |
 //! | `pair` | the records alone, to be measured |
+//! | `nearness` | which addresses are of this machine and its network |
 //! | `guests` | how many are connected: in all, from one address, with one key |
 
 mod connection;
@@ -23,6 +24,7 @@ mod error;
 mod guests;
 mod intake;
 mod listen;
+mod nearness;
 mod noise;
 mod pair;
 mod record;
@@ -30,9 +32,10 @@ mod record;
 pub(crate) mod tests;
 
 pub use connection::{DirectConnection, Held, Inbox, Outbox, Received};
-pub use dial::dial;
+pub use dial::{Target, dial};
 pub use error::DirectError;
 pub use intake::{Intake, Judge, Room, Unfit, Verdict};
 pub use listen::{DirectListener, Guest, StoresUpTo};
+pub use nearness::Nearness;
 pub(super) use noise::{Opening, Welcome};
 pub use pair::RecordPair;

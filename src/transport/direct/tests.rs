@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::{SinkExt, StreamExt};
-use nostr::Keys;
+use futures_util::{FutureExt, SinkExt, StreamExt};
+use nostr::{Keys, RelayUrl};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
@@ -20,8 +20,8 @@ use pipes::{Socket, connected_as, lenient, provider_of, room, sockets};
 use super::noise::Channel;
 use super::record::{Cutting, Joining};
 use super::{
-    DirectConnection, DirectError, DirectListener, Guest, Intake, Opening, Received, Unfit, Welcome, dial,
-    listen,
+    DirectConnection, DirectError, DirectListener, Guest, Intake, Nearness, Opening, Received, Target, Unfit,
+    Welcome, dial, listen,
 };
 use crate::env::{Env, ManualClock};
 use crate::types::limits::{
@@ -326,6 +326,21 @@ async fn listening(count_max: usize) -> (JoinSet<()>, SocketAddr) {
 async fn closed(mut stream: TcpStream) {
     let read = stream.read(&mut [0; 16]).await;
     assert!(!matches!(read, Ok(1..)), "it says nothing before it closes");
+}
+
+#[tokio::test]
+async fn endpoint_of_a_stranger_that_leads_too_near_is_not_connected_to() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    for host in ["127.0.0.1", "localhost"] {
+        let endpoint = RelayUrl::parse(&format!("ws://{host}:{port}")).unwrap();
+        let target = Target { provider: provider_of(&keys(2)), endpoint, nearest: Nearness::Network };
+        assert!(matches!(
+            super::dial(&target, &keys(1), &env(1)).await,
+            Err(DirectError::Unreachable { .. })
+        ));
+    }
+    assert!(listener.accept().now_or_never().is_none(), "nobody has connected");
 }
 
 #[tokio::test]

@@ -156,4 +156,10 @@ fn endpoints_of_an_announcement_are_few_and_short_and_websockets() {
     let endpoints = Announcement::parse(&event).unwrap().endpoints;
     assert_eq!(endpoints.len(), ENDPOINT_COUNT_MAX - 3);
     assert_eq!(endpoints[0].as_str(), "ws://192.0.2.1:1");
+    for telling in ["ws://192.0.2.1/?q=1", "ws://user@192.0.2.1", "ws://192.0.2.1/#part"] {
+        let tags = vec![tag(["d", SERVICE]), tag(["direct", telling])];
+        let draft = Draft { kind: ANNOUNCEMENT_KIND, content: String::new(), tags };
+        let event = draft.sign(&Keys::parse(&"01".repeat(32)).unwrap(), Timestamp(1));
+        assert!(Announcement::parse(&event).unwrap().endpoints.is_empty(), "{telling}");
+    }
 }

@@ -16,7 +16,7 @@ use crate::client::exchange::direct::endpoints::{EndpointIndex, Endpoints};
 use crate::client::exchange::drive::now;
 use crate::client::exchange::options::CarrierChoice;
 use crate::env::Env;
-use crate::transport::direct::{DirectConnection, DirectError, dial};
+use crate::transport::direct::{DirectConnection, DirectError, Nearness, Target, dial};
 use crate::types::limits::DIRECT_FETCH_LEN_MAX;
 use crate::types::{ClientId, ProviderId};
 
@@ -52,7 +52,7 @@ pub(in crate::client::exchange) struct Means {
 }
 
 /// Connects to an endpoint of a provider, as the owner of some keys.
-pub(super) type Dial = Arc<dyn Fn(RelayUrl, ProviderId, Keys, Env) -> Dialling + Send + Sync>;
+pub(super) type Dial = Arc<dyn Fn(Target, Keys, Env) -> Dialling + Send + Sync>;
 pub(super) type Dialling = BoxFuture<'static, Result<DirectConnection, DirectError>>;
 
 /// Who is connected to, by whom.
@@ -60,6 +60,8 @@ pub(super) type Dialling = BoxFuture<'static, Result<DirectConnection, DirectErr
 struct Whom {
     endpoints: Arc<Endpoints>,
     provider: ProviderId,
+    /// Where the endpoints may lead.
+    nearest: Nearness,
     keys: Keys,
     env: Env,
     means: Means,
@@ -85,17 +87,17 @@ enum State {
 impl Default for Means {
     fn default() -> Self {
         let room = Arc::new(Semaphore::new(DIRECT_FETCH_LEN_MAX / 1024));
-        let dial: Dial = Arc::new(|endpoint, provider, keys, env| {
-            Box::pin(async move { dial(&endpoint, provider, &keys, &env).await })
-        });
+        let dial: Dial =
+            Arc::new(|target, keys, env| Box::pin(async move { dial(&target, &keys, &env).await }));
         Self { room, dial }
     }
 }
 
 impl DirectWay {
-    /// No connection yet. `heard` is told of everything that is heard.
+    /// No connection yet. The provider's endpoints may lead as near as `nearest`; `heard` is told of everything that is
+    /// heard.
     pub(in crate::client::exchange) fn new(
-        (provider, endpoints): (ProviderId, Vec<RelayUrl>),
+        (provider, endpoints, nearest): (ProviderId, Vec<RelayUrl>, Nearness),
         choice: CarrierChoice,
         (keys, env): (Keys, Env),
         heard: Arc<dyn Fn() + Send + Sync>,
@@ -103,12 +105,12 @@ impl DirectWay {
     ) -> Self {
         let rest = if choice == CarrierChoice::Direct { REST_OF_ONLY } else { REST };
         let endpoints = Arc::new(Endpoints::new(endpoints, rest));
-        let whom = Whom { endpoints, provider, keys, env, means, heard };
+        let whom = Whom { endpoints, provider, nearest, keys, env, means, heard };
         Self { whom, choice, state: watch::Sender::new(State::Idle), dialing: Mutex::default() }
     }
 
     /// Whether no relay may take over.
-    pub(super) fn is_only(&self) -> bool {
+    pub(in crate::client::exchange) fn is_only(&self) -> bool {
         self.choice == CarrierChoice::Direct
     }
 
@@ -232,7 +234,8 @@ impl Whom {
         let deadline = now() + DIAL_MAX;
         let mut left: Vec<EndpointIndex> = due.iter().map(|(index, _)| *index).collect();
         let dial_one = |(turn, (index, endpoint)): (u32, (EndpointIndex, RelayUrl))| {
-            let dialling = (self.means.dial)(endpoint, self.provider, self.keys.clone(), self.env.clone());
+            let target = Target { provider: self.provider, endpoint, nearest: self.nearest };
+            let dialling = (self.means.dial)(target, self.keys.clone(), self.env.clone());
             async move {
                 if turn > 0 {
                     sleep(STAGGER * turn).await;
@@ -257,7 +260,9 @@ impl Whom {
                 }
             }
         }
-        left.into_iter().for_each(|index| self.endpoints.failed(index, now()));
+        for index in left {
+            self.endpoints.failed(index, now());
+        }
         Err(last)
     }
 }

@@ -7,8 +7,11 @@ use nostr::RelayUrl;
 use super::*;
 use crate::client::ProviderTerms;
 use crate::client::exchange::direct::{DirectWay, Means};
-use crate::client::exchange::{CarrierChoice, Exchange, ExchangeError, ExchangeOptions};
-use crate::transport::direct::DirectError;
+use crate::client::exchange::tests::model::{Manner as ModelManner, Model};
+use crate::client::exchange::{
+    Acquaintance, CarrierChoice, Exchange, ExchangeError, ExchangeOptions, StoreOptions,
+};
+use crate::transport::direct::{DirectError, Nearness, Target};
 use crate::transport::memory::Hub;
 use crate::types::ProviderId;
 
@@ -27,20 +30,21 @@ enum Manner {
     Mute,
 }
 
-/// Connections that end as they are told, and when each was asked for.
+/// Connections that end as they are told, and where each was to lead.
 #[derive(Default)]
 struct Line {
-    dials: Mutex<Vec<(Instant, String)>>,
+    dials: Mutex<Vec<(String, Nearness)>>,
 }
 
 impl Line {
     /// Means by which an endpoint behaves as `manner` says, given its address and how many were dialled before.
     fn means(self: &Arc<Self>, manner: impl Fn(&str, usize) -> Manner + Send + Sync + 'static) -> Means {
         let line = self.clone();
-        let dial = move |endpoint: RelayUrl, _: ProviderId, keys: Keys, env: Env| {
+        let dial = move |target: Target, keys: Keys, env: Env| {
+            let Target { endpoint, nearest, .. } = target;
             let mut dials = line.dials.lock().unwrap();
             let manner = manner(endpoint.as_str(), dials.len());
-            dials.push((Instant::now(), endpoint.to_string()));
+            dials.push((endpoint.to_string(), nearest));
             let dialling = async move { connect(manner, endpoint, keys, env).await };
             Box::pin(dialling) as crate::client::exchange::direct::way::Dialling
         };
@@ -91,7 +95,7 @@ fn endpoints(count: usize) -> Vec<RelayUrl> {
 }
 
 fn way(count: usize, means: Means) -> DirectWay {
-    let whom = (provider(), endpoints(count));
+    let whom = (provider(), endpoints(count), Nearness::Far);
     DirectWay::new(whom, CarrierChoice::Best, (keys(1), env()), Arc::new(|| {}), means)
 }
 
@@ -207,4 +211,28 @@ async fn where_there_is_no_other_way_silence_is_not_remembered() {
     let error = exchange.fetch(provider(), hash, Some(1_000)).await.unwrap_err();
     assert!(matches!(error, ExchangeError::Silent { .. }), "{error}");
     assert_eq!(exchange.fetch(provider(), hash, Some(1_000)).await.unwrap(), blob(1_000));
+}
+
+#[tokio::test(start_paused = true)]
+async fn strangers_are_asked_over_relays_whether_they_are_there_and_lead_nowhere_near() {
+    let hub = Hub::new("relay", 1);
+    let model = Model::start(1, false, ModelManner::Good, hub.carrier()).await;
+    let terms = ProviderTerms { endpoints: endpoints(8), ..model.terms.clone() };
+    for (knowing, probe_count, dial_count, nearest) in [
+        (Acquaintance::Stranger, 0, 2, Nearness::Far),
+        (Acquaintance::Known, 2, 2, Nearness::Far),
+        (Acquaintance::Named, 8, 8, Nearness::Machine),
+    ] {
+        let line = Arc::new(Line::default());
+        let means = line.means(|_, _| Manner::Refuses);
+        let exchange = Exchange::with_means(hub.carrier(), ExchangeOptions::default(), env(), means);
+        exchange.add(terms.clone(), keys(1), knowing).await.unwrap();
+        exchange.probe(model.id(), STALL).await.unwrap();
+        sleep(STALL).await;
+        assert_eq!(line.count(), probe_count, "{knowing:?}");
+        exchange.store(model.id(), blob(10), StoreOptions::default()).await.unwrap();
+        sleep(STALL).await;
+        assert_eq!(line.count(), dial_count, "{knowing:?}");
+        assert!(line.dials.lock().unwrap().iter().all(|(_, near)| *near == nearest));
+    }
 }
