@@ -46,6 +46,9 @@ impl Refusal {
 impl<'a> ClientMessage<'a> {
     /// Parses one message.
     pub(super) fn parse(text: &'a str) -> Result<Self, Refusal> {
+        if let Some(event) = lone_event(text).and_then(|raw| parse_event(raw).ok()) {
+            return Ok(event);
+        }
         // Raw parts, so that an event is parsed once and into its place, and can be forwarded as it came.
         let parts: Vec<&'a RawValue> =
             serde_json::from_str(text).map_err(|_| Refusal::Notice("invalid: not a JSON array"))?;
@@ -60,6 +63,14 @@ impl<'a> ClientMessage<'a> {
             _ => Err(Refusal::Notice("unsupported: only EVENT, REQ and CLOSE are understood")),
         }
     }
+}
+
+/// What stands in `["EVENT",…]`, written as everybody writes it: an event there is read without looking for its end first,
+/// which takes as long as reading it.
+fn lone_event(text: &str) -> Option<&str> {
+    let inner = text.strip_prefix(r#"["EVENT","#)?.strip_suffix(']')?;
+    // The blanks of JSON (RFC 8259 §2), which are not forwarded.
+    Some(inner.trim_matches([' ', '\t', '\n', '\r']))
 }
 
 fn parse_event(raw: &str) -> Result<ClientMessage<'_>, Refusal> {
@@ -151,11 +162,17 @@ mod tests {
     fn event_is_forwarded_as_it_came() {
         let event = EventBuilder::new(Kind::from(24_212), "x").sign_with_keys(&Keys::generate()).unwrap();
         let spaced = event.as_json().replacen(':', " : ", 1);
-        let text = format!(r#"["EVENT",{spaced}]"#);
-        let ClientMessage::Event(parsed, raw) = ClientMessage::parse(&text).unwrap() else {
-            panic!("no event")
-        };
-        assert_eq!((*parsed, raw), (event, spaced.as_str()));
+        for (before, after) in [(r#"["EVENT","#, "]"), ("[\"EVENT\", \n", "\t]"), (r#" [ "EVENT" , "#, " ] ")]
+        {
+            let text = format!("{before}{spaced}{after}");
+            let ClientMessage::Event(parsed, raw) = ClientMessage::parse(&text).unwrap() else {
+                panic!("no event")
+            };
+            assert_eq!((*parsed, raw), (event.clone(), spaced.as_str()));
+        }
+        for (before, after) in [("[\"EVENT\",\u{a0}", "]"), (r#"["EVENT","#, ",1]"), (r#"["EVENT","#, "}]")] {
+            ClientMessage::parse(&format!("{before}{spaced}{after}")).unwrap_err();
+        }
     }
 
     #[test]
