@@ -62,18 +62,22 @@ class Servers:
 
     def __init__(self):
         self.running = []
+        self.names = []
 
-    def start(self, command, log, **options):
+    def start(self, name, command, log, **options):
         """Starts one; its output goes to the file `log`, unless `stdout` is given."""
         with open(log, "ab") as out:
             options.setdefault("stdout", out)
             process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=out, **options)
         self.running.append(process)
+        self.names.append(name)
         return process
 
     def cpu(self):
-        """User and system seconds so far, those of their children included."""
-        return sum(cpu_of(process.pid) for process in self.running)
+        """User and system seconds of each so far, those of its children included; `run` is of programs that have ended."""
+        each = {name: cpu_of(process.pid) for name, process in zip(self.names, self.running)}
+        usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return {"run": usage.ru_utime + usage.ru_stime, **each}
 
     def end(self):
         for process in self.running:
@@ -98,11 +102,6 @@ def cpu_of(pid):
     return sum(int(field) for field in fields[11:15]) / TICK
 
 
-def own_children_cpu():
-    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return usage.ru_utime + usage.ru_stime
-
-
 def run(command, **options):
     """Runs a program to its end; its output."""
     done = subprocess.run(
@@ -114,23 +113,12 @@ def run(command, **options):
     return done.stdout
 
 
-class Watch:
-    """Seconds, and CPU seconds of the programs that run meanwhile and of the servers."""
-
-    def __init__(self, servers):
-        self.servers = servers
-        self.cpu = servers.cpu() + own_children_cpu()
-        self.began = time.monotonic()
-
-    def read(self):
-        seconds = time.monotonic() - self.began
-        return {"seconds": seconds, "cpu": self.servers.cpu() + own_children_cpu() - self.cpu}
-
-
 def measure(servers, work):
-    watch = Watch(servers)
+    """Seconds, and the CPU seconds of every process meanwhile."""
+    before, began = servers.cpu(), time.monotonic()
     work()
-    return watch.read()
+    seconds, after = time.monotonic() - began, servers.cpu()
+    return {"seconds": seconds, "cpu": {name: after[name] - before[name] for name in after}}
 
 
 def same(left, right):
@@ -159,7 +147,7 @@ class Blobdvm:
         for index in range(3):
             store = self.path(f"provider-{index}")
             options = ["--store", store, "--quota", "1TiB", "--direct", "127.0.0.1:0"]
-            self.serve(f"provider {index}", ["--relay", self.relay, "serve", *options])
+            self.serve(f"provider {index + 1}", ["--relay", self.relay, "serve", *options])
         if way == "relay":
             # A vault measures a relay once, when it moves much over it.
             warm_up = self.path("warm-up")
@@ -172,7 +160,7 @@ class Blobdvm:
 
     def serve(self, name, args):
         command = [self.binary, "--json", *args]
-        process = self.servers.start(command, self.path("log"), stdout=subprocess.PIPE, env=self.env)
+        process = self.servers.start(name, command, self.path("log"), stdout=subprocess.PIPE, env=self.env)
         line = process.stdout.readline()
         if not line:
             raise Failed(f"{name} did not start; it said: {last_line(self.path('log'))}")
@@ -240,7 +228,8 @@ class Tahoe:
     def node(self, name, create):
         path = os.path.join(self.folder, name)
         run([self.program, *create, path])
-        self.servers.start([self.program, "run", "--allow-stdin-close", path], os.path.join(self.folder, f"{name}.log"))
+        command = [self.program, "run", "--allow-stdin-close", path]
+        self.servers.start(name, command, os.path.join(self.folder, f"{name}.log"))
         return path
 
     def wait_for(self, path):
@@ -375,7 +364,9 @@ def measure_one(version, make, sources, folder):
         length = os.path.getsize(large)
         for verb, done in (("put", put), ("get", get)):
             row[f"{verb}_mb_s"] = length / 1e6 / done["seconds"]
-            row[f"{verb}_cpu_s_per_gib"] = done["cpu"] / (length / (1 << 30))
+            cpu = {name: seconds / (length / (1 << 30)) for name, seconds in done["cpu"].items()}
+            row[f"{verb}_cpu_s_per_gib"] = sum(cpu.values())
+            row[f"{verb}_cpu_by_process"] = cpu
         put, get = round_trip(program, servers, small, folder)
         row["small_put_s"], row["small_get_s"] = put["seconds"], get["seconds"]
         return row
@@ -400,6 +391,8 @@ def best_of(rows):
     for row in rows[1:]:
         for _, key, is_more_better in COLUMNS:
             best[key] = (max if is_more_better else min)(best[key], row[key])
+        for key in ("put_cpu_by_process", "get_cpu_by_process"):
+            best[key] = min(best[key], row[key], key=lambda cpu: sum(cpu.values()))
     return best
 
 
@@ -430,6 +423,11 @@ def report(rows, mib, files):
     others = [row for row in rows if not row["name"].startswith("blobdvm")]
     title = f"{mib} MiB that do not compress, and {files} files of 10 KiB (small)"
     table(title, rows, [[figure(row[key]) for _, key, _ in COLUMNS] for row in rows])
+    print("\nCPU seconds per GiB of every process (run: the program that is called, such as the client)\n")
+    for row in rows:
+        for verb in ("put", "get"):
+            cpu = row[f"{verb}_cpu_by_process"].items()
+            print(f"- {row['name']}, {verb}: " + ", ".join(f"{name} {figure(seconds)}" for name, seconds in cpu))
     for other in others:
         cells = [[ratio(one[key], other[key], more) for _, key, more in COLUMNS] for one in ours]
         table(f"times better than {other['name']} (below 1: worse)", ours, cells)

@@ -15,11 +15,11 @@
 //! | [`mod@env`] | the clock and the random bytes | types |
 //! | [`mod@format`] | segments, packs, trees, manifest records, heads (pure) | types crypt erasure |
 //! | [`session`] | the protocol's conversations as state machines; `now` is an argument (pure) | types wire |
-//! | [`transport`] | signed events over relays; connections of the direct path | types wire session env |
+//! | [`transport`] | signed events over relays; connections of the direct path; the client's half of Blossom | types wire session env |
 //! | [`store`] | a provider's durable blobs and claims | types env |
 //! | [`relay`] | the embedded relay | types wire |
 //! | [`vault`] | identity, manifest on disk, catalog | types crypt format env |
-//! | [`provider`] | admission, retention, eviction, serving, announcing | types wire session env transport store |
+//! | [`provider`] | admission, retention, eviction, serving, announcing; the server's half of Blossom | types wire session env transport store |
 //! | [`client`] | discovery, placement, put, get, recover | all above but relay, store and provider |
 //! | [`testing`] | a whole network in one process, and faults for it | anything above |
 //! | [`cli`] | one file for each command; output, progress, exit codes | anything above |
@@ -53,6 +53,7 @@
 //! | terms | what a provider announces: sizes, retention, extensions |
 //! | full device, verify device | one that holds the vault's secret; one that holds a capability |
 //! | capability | what lets a machine check, renew and repair, and read nothing: the placement key and a secret of its own |
+//! | Blossom | blobs by their SHA-256 over HTTP: served beside the protocol, and compared with |
 //! | pseudonym | the key that speaks to one provider for one vault |
 #![forbid(unsafe_code)]
 
