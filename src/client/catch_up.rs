@@ -3,8 +3,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bytes::Bytes;
-
 use crate::client::base::Client;
 use crate::client::error::{ClientError, Failure};
 use crate::client::get::fetch::Fetcher;
@@ -143,8 +141,11 @@ impl Client {
             let fetcher = Fetcher::new(&roster, BTreeSet::new(), self.exchange.clone(), self.monitor.clone());
             let len_max = if head.class == DeviceClass::Verify { VERIFY_CHAIN_LEN_MAX } else { u64::MAX };
             for run in wanted {
-                let records: Bytes = run::read(run, head, len_max, &fetcher).await?;
-                self.vault.import_records(head.device, &records)?;
+                let take = |records: &[u8]| {
+                    self.vault.import_records(head.device, records)?;
+                    Ok(())
+                };
+                run::read(run, head, len_max, &fetcher, take).await?;
             }
             failures.extend(fetcher.failures());
         }

@@ -56,7 +56,6 @@ impl Standard {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Promised {
     pub(crate) shard: ShardIndex,
-    pub(crate) provider: ProviderId,
     pub(crate) hash: BlobHash,
     pub(crate) len: u32,
 }
@@ -179,7 +178,7 @@ impl Confirmer {
                 let (shard, provider) = (sight.shard, sight.provider);
                 let spoilt = Blemish { pack: *id, shard, provider, is_corrupt: true };
                 if let Some(hash) = one.hash(sight).filter(|_| !blemishes.contains(&spoilt)) {
-                    let shard = Promised { shard, provider, hash, len: one.pack.coding.shard_len() };
+                    let shard = Promised { shard, hash, len: one.pack.coding.shard_len() };
                     promised.entry(provider).or_default().push((*id, shard));
                 }
             }

@@ -5,6 +5,8 @@ use rand::CryptoRng;
 
 use crate::crypt::SegmentKey;
 use crate::erasure::Scheme;
+use crate::types::ProviderId;
+use crate::types::limits::{PROVIDER_COUNT_MAX, RUN_PACK_COUNT_MAX};
 
 use super::FormatError;
 use super::head::PackRef;
@@ -34,6 +36,16 @@ impl ManifestPack {
     /// Most bytes that one pack takes.
     pub fn capacity(scheme: Scheme) -> usize {
         scheme.pack_capacity() as usize - SEGMENT_OVERHEAD
+    }
+
+    /// Most bytes of records that one run takes: as many packs as one index, itself in one pack, can name.
+    pub fn run_len_max(scheme: Scheme) -> u64 {
+        let (total, capacity) = (usize::from(scheme.total()), Self::capacity(scheme));
+        let list_len = 1 + 4 + PROVIDER_COUNT_MAX * ProviderId::LEN + 4;
+        // Key, length, and the coding: need, total, two lengths, mask, shards; then who has which.
+        let ref_len = 32 + 4 + (1 + 1 + 4 + 4 + 32 + total * 64) + total;
+        let count = (capacity.saturating_sub(list_len) / ref_len).clamp(1, RUN_PACK_COUNT_MAX);
+        count as u64 * capacity as u64
     }
 
     /// Seals `plain`, the bytes of records or of an index.

@@ -164,6 +164,20 @@ impl Record {
         Self { layer: body.layer, place, bytes: out.into_bytes() }
     }
 
+    /// How many of these bytes, which begin with a record, are whole records.
+    pub fn whole_len(bytes: &[u8]) -> usize {
+        let mut whole = 0;
+        while let Some(header) = bytes[whole..].first_chunk::<HEADER_LEN>() {
+            let sealed_len = header.last_chunk().map_or(0, |len| u32::from_le_bytes(*len));
+            let Some(len) = (sealed_len as usize).checked_add(HEADER_LEN + SIGNATURE_LEN) else { break };
+            if bytes.len() - whole < len {
+                break;
+            }
+            whole += len;
+        }
+        whole
+    }
+
     /// Takes one record off the front of a chain.
     pub fn read(chain: &mut Reader<'_>) -> Result<Self, FormatError> {
         let start = chain.rest();

@@ -134,24 +134,6 @@ impl Manifest {
         Ok(grants)
     }
 
-    /// Records `first..=last` of a chain, end to end.
-    pub(crate) fn record_bytes(
-        &self,
-        device: DeviceId,
-        first: u64,
-        last: u64,
-    ) -> Result<Vec<u8>, VaultError> {
-        let missing = || VaultError::NoSuchRecords { device, first, last };
-        if first > last {
-            return Err(missing());
-        }
-        let log = self.log(device).ok_or_else(missing)?;
-        let start = self.catalog.record(device, first)?.ok_or_else(missing)?;
-        let end = self.catalog.record(device, last)?.ok_or_else(missing)?;
-        let len = (end.offset + u64::from(end.len)).checked_sub(start.offset).ok_or_else(missing)?;
-        log.read(start.offset, usize::try_from(len).map_err(|_| missing())?)
-    }
-
     /// Hash of one record; `None` if the home does not have it.
     pub(crate) fn record_hash(
         &self,

@@ -151,7 +151,8 @@ impl Vault {
 
     /// Records `first..=last` of a chain, end to end.
     pub fn record_bytes(&self, device: DeviceId, first: u64, last: u64) -> Result<Vec<u8>, VaultError> {
-        self.manifest.record_bytes(device, first, last)
+        let range = self.manifest.record_range(device, first, last)?;
+        range.part(0, usize::MAX)
     }
 
     /// The newest record of a segment.

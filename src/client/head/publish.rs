@@ -20,7 +20,7 @@ use crate::crypt::ActorKeys;
 use crate::erasure::Scheme;
 use crate::format::head::OtherHead;
 use crate::format::runs::{self, RunSpan};
-use crate::format::{ChainEnd, Head, Run};
+use crate::format::{ChainEnd, Head, ManifestPack, Run};
 use crate::types::limits::{HEAD_OTHER_COUNT_MAX, HEAD_RUN_COUNT_MAX};
 use crate::types::{DeviceId, ProviderId};
 use crate::vault::{HeadRelation, Part};
@@ -134,9 +134,12 @@ impl Client {
             let spans: Vec<RunSpan> = kept.iter().map(RunSpan::from).collect();
             if let Some(plan) = runs::plan(&spans, end.sequence, run_max) {
                 kept.truncate(plan.keep);
-                let span = plan.write;
-                let records = self.vault.record_bytes(end.device, span.first, span.last)?;
-                kept.push(run::write(span, &records, scheme, &mut table, uploader, &self.env).await?);
+                let (span, len_max) = (plan.write, ManifestPack::run_len_max(scheme));
+                let cuts = self.vault.cut_records(end.device, (span.first, span.last), len_max)?;
+                for span in runs::cut(span, &cuts) {
+                    let records = self.vault.record_range(end.device, span.first, span.last)?;
+                    kept.push(run::write(span, &records, scheme, &mut table, uploader, &self.env).await?);
+                }
             }
             let device = self.vault.device_record(end.device).expect("a chain begins with its device");
             let head = Head {
@@ -155,7 +158,8 @@ impl Client {
             };
             match head.sealed_len() {
                 Ok(_) => return Ok(head),
-                Err(_) if head.runs.len() > 1 => run_max = head.runs.len() - 1,
+                // Fewer runs, unless that was tried: full ones stay as they are.
+                Err(_) if head.runs.len() > 1 && head.runs.len() <= run_max => run_max = head.runs.len() - 1,
                 Err(error) => return Err(error.into()),
             }
         }

@@ -17,9 +17,9 @@ use crate::erasure::Scheme;
 use crate::format::head::RunDepth;
 use crate::format::manifest::ManifestPack;
 use crate::format::runs::RunSpan;
-use crate::format::{FormatError, Head, PackRef, Run, RunIndex, codec};
+use crate::format::{FormatError, Head, PackRef, Record, Run, RunIndex, codec};
 use crate::types::{BlobHash, PackId, ProviderId, ShardIndex, Timestamp};
-use crate::vault::Blemish;
+use crate::vault::{Blemish, RecordRange};
 
 /// Providers that a head or an index names by position.
 #[derive(Debug, Default)]
@@ -45,7 +45,7 @@ impl ProviderTable {
 /// Stores the records of `span` and says where they are.
 pub(crate) async fn write(
     span: RunSpan,
-    records: &[u8],
+    records: &RecordRange,
     scheme: Scheme,
     table: &mut ProviderTable,
     uploader: &Uploader,
@@ -56,14 +56,16 @@ pub(crate) async fn write(
         let RunSpan { level, first, last } = span;
         Run { level, depth, first, last, expires, pack }
     };
-    if records.len() <= capacity {
-        return Ok(run(RunDepth::Records, store(records, scheme, table, uploader, env).await?));
+    if records.len() <= capacity as u64 {
+        let records = records.part(0, capacity)?;
+        return Ok(run(RunDepth::Records, store(&records, scheme, table, uploader, env).await?));
     }
     let mut packs = Vec::new();
     let mut inner = ProviderTable::default();
     let mut first_expires = None::<Timestamp>;
-    for part in records.chunks(capacity) {
-        let (pack, expires) = store(part, scheme, &mut inner, uploader, env).await?;
+    for at in (0..records.len()).step_by(capacity) {
+        let part = records.part(at, capacity)?;
+        let (pack, expires) = store(&part, scheme, &mut inner, uploader, env).await?;
         first_expires = Some(first_expires.map_or(expires, |first| first.min(expires)));
         packs.push(pack);
     }
@@ -91,16 +93,18 @@ async fn store(
     Ok((encoded.into_ref(positions), expires))
 }
 
-/// Brings back the records of a run of `head`, at most `len_max` bytes of them.
+/// Brings back the records of a run of `head`, at most `len_max` bytes of them, and has `take` have them part by part,
+/// whole ones each time.
 pub(crate) async fn read(
     run: &Run,
     head: &Head,
     len_max: u64,
     fetcher: &Fetcher,
-) -> Result<Bytes, ClientError> {
+    mut take: impl FnMut(&[u8]) -> Result<(), ClientError>,
+) -> Result<(), ClientError> {
     let plain = open(&run.pack, &head.providers, fetcher).await?;
     match run.depth {
-        RunDepth::Records => Ok(plain),
+        RunDepth::Records => take(&plain),
         RunDepth::Index => {
             let index = decode_index(&plain)?;
             let count = index.packs.iter().map(|pack| u64::from(pack.plain_len)).sum();
@@ -110,8 +114,14 @@ pub(crate) async fn read(
             let mut records = BytesMut::new();
             for pack in &index.packs {
                 records.extend_from_slice(&open(pack, &index.providers, fetcher).await?);
+                // A record may begin in one pack and end in the next.
+                let whole = records.split_to(Record::whole_len(&records));
+                if !whole.is_empty() {
+                    take(&whole)?;
+                }
             }
-            Ok(records.freeze())
+            // What is left is no record; whoever takes it says so.
+            if records.is_empty() { Ok(()) } else { take(&records) }
         }
     }
 }
@@ -182,57 +192,56 @@ pub(crate) async fn confirm(
     client: &Client,
     roster: &Roster,
 ) -> Option<Timestamp> {
-    let mut first = confirm_pack(&run.pack, &head.providers, run.expires, standard, client, roster).await?;
-    if run.depth == RunDepth::Index {
-        let fetcher = Fetcher::new(roster, BTreeSet::new(), client.exchange.clone(), client.monitor.clone());
-        let plain = open(&run.pack, &head.providers, &fetcher).await.ok()?;
-        let index = decode_index(&plain).ok()?;
-        for pack in &index.packs {
-            let expires = confirm_pack(pack, &index.providers, run.expires, standard, client, roster).await?;
-            first = first.min(expires);
-        }
+    let outer = std::slice::from_ref(&run.pack);
+    let first = confirm_packs(outer, &head.providers, run.expires, standard, client, roster).await?;
+    if run.depth == RunDepth::Records {
+        return Some(first);
     }
-    Some(first)
+    let fetcher = Fetcher::new(roster, BTreeSet::new(), client.exchange.clone(), client.monitor.clone());
+    let plain = open(&run.pack, &head.providers, &fetcher).await.ok()?;
+    let index = decode_index(&plain).ok()?;
+    let inner = confirm_packs(&index.packs, &index.providers, run.expires, standard, client, roster).await?;
+    Some(first.min(inner))
 }
 
-async fn confirm_pack(
-    pack: &PackRef,
+/// The same of some packs. Each provider is asked once about all that it has of them.
+async fn confirm_packs(
+    packs: &[PackRef],
     providers: &[ProviderId],
     expires: Timestamp,
     standard: &Standard,
     client: &Client,
     roster: &Roster,
 ) -> Option<Timestamp> {
-    let len = pack.coding.shard_len();
-    let mut asked: BTreeMap<ProviderId, Promised> = BTreeMap::new();
     let blemishes = client.vault.blemishes().ok()?;
-    let is_blemished = |shard, provider| {
-        let pack = name(pack);
-        blemishes.contains(&Blemish { pack, shard, provider, is_corrupt: true })
-    };
-    let mut waited_for = Vec::new();
-    for (shard, provider) in holders(pack, providers) {
-        let hash = pack.coding.shards.get(shard.as_usize())?.hash;
-        if roster.excused.contains(&provider) {
-            waited_for.push(expires);
-        } else if roster.can_use(&provider) && !is_blemished(shard, provider) {
-            asked.insert(provider, Promised { shard, provider, hash, len });
+    let is_blemished =
+        |pack, shard, provider| blemishes.contains(&Blemish { pack, shard, provider, is_corrupt: true });
+    let mut asked: BTreeMap<ProviderId, Vec<(usize, Promised)>> = BTreeMap::new();
+    // For each pack, until when its shards are kept.
+    let mut kept: Vec<Vec<Timestamp>> = vec![Vec::new(); packs.len()];
+    for (index, pack) in packs.iter().enumerate() {
+        let (id, len) = (name(pack), pack.coding.shard_len());
+        for (shard, provider) in holders(pack, providers) {
+            let hash = pack.coding.shards.get(shard.as_usize())?.hash;
+            if roster.excused.contains(&provider) {
+                kept[index].push(expires);
+            } else if roster.can_use(&provider) && !is_blemished(id, shard, provider) {
+                let wanted = Promised { shard, hash, len };
+                asked.entry(provider).or_default().push((index, wanted));
+            }
         }
     }
-    let answers = asked.values().map(|shard| async move {
-        still_there(&client.exchange, shard.provider, std::slice::from_ref(shard), standard)
-            .await
-            .first()
-            .copied()?
+    let answers = asked.into_iter().map(|(provider, wanted)| async move {
+        let (indexes, shards): (Vec<_>, Vec<_>) = wanted.into_iter().unzip();
+        (indexes, still_there(&client.exchange, provider, &shards, standard).await)
     });
-    let kept: Vec<_> = join_all(answers)
-        .await
-        .into_iter()
-        .flatten()
-        .filter(|expires| *expires >= standard.keep_until)
-        .chain(waited_for)
-        .collect();
-    let wanted = Scheme::for_manifest(standard.scheme.total()).ok()?;
-    let manifest = Standard { scheme: wanted, ..*standard };
-    if manifest.is_met(pack.coding.scheme, kept.len()) { kept.into_iter().min() } else { None }
+    for (indexes, answers) in join_all(answers).await {
+        for (index, answer) in indexes.into_iter().zip(answers) {
+            kept[index].extend(answer.filter(|expires| *expires >= standard.keep_until));
+        }
+    }
+    let manifest = Standard { scheme: Scheme::for_manifest(standard.scheme.total()).ok()?, ..*standard };
+    let is_met = |(pack, kept): (&PackRef, &Vec<_>)| manifest.is_met(pack.coding.scheme, kept.len());
+    let all_met = packs.iter().zip(&kept).all(is_met);
+    all_met.then(|| kept.into_iter().flatten().min()).flatten()
 }

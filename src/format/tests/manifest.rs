@@ -41,7 +41,7 @@ fn begin(record: &Record) -> Result<Chain, RecordFault> {
 }
 
 /// A chain of device 1 with `count` records, content and placement by turns.
-fn chain(count: u64) -> Vec<Record> {
+pub(super) fn chain(count: u64) -> Vec<Record> {
     let mut records = vec![first_record(1)];
     let mut chain = begin(&records[0]).unwrap();
     for seed in 1..count {

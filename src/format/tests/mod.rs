@@ -4,5 +4,6 @@ mod items;
 mod liveness;
 mod manifest;
 mod packs;
+mod runs;
 mod sample;
 mod segments;

@@ -99,6 +99,29 @@ fn records_of_a_chain_come_back_end_to_end() {
 }
 
 #[test]
+fn stretches_of_records_are_cut_at_records_and_as_long_as_they_may_be() {
+    let (vault, _folder) = fresh(1);
+    for number in 0..20 {
+        put(&vault, number);
+    }
+    let device = vault.device();
+    let last = vault.chain_position().unwrap().sequence;
+    let len = |first, last| vault.record_range(device, first, last).unwrap().len();
+    for len_max in [1, 700, 1_000, 5_000, u64::MAX] {
+        let (mut first, cuts) = (0, vault.cut_records(device, (0, last), len_max).unwrap());
+        for end in &cuts {
+            assert!(*end >= first && (len(first, *end) <= len_max || *end == first), "{len_max}");
+            assert!(*end == last || len(first, end + 1) > len_max, "{len_max}: one more would go");
+            first = end + 1;
+        }
+        assert_eq!(cuts.last(), Some(&last));
+    }
+    let range = vault.record_range(device, 1, last).unwrap();
+    let parts = (0..range.len()).step_by(1_000).flat_map(|at| range.part(at, 1_000).unwrap());
+    assert_eq!(parts.collect::<Vec<_>>(), vault.record_bytes(device, 1, last).unwrap());
+}
+
+#[test]
 fn after_a_failed_write_nothing_is_appended_until_the_home_is_opened_again() {
     let (vault, folder) = fresh(1);
     put(&vault, 1);
