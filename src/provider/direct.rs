@@ -14,7 +14,9 @@ use crate::provider::gate::Pass;
 use crate::provider::handle::report;
 use crate::provider::send::{hold, kib};
 use crate::provider::server::Server;
-use crate::transport::direct::{DirectConnection, DirectError, Guest, Held, Outbox, Received, Room, Unfit};
+use crate::transport::direct::{
+    DirectConnection, DirectError, Guest, Held, Outbox, Received, Rest, Room, Unfit,
+};
 use crate::types::limits::DIRECT_IDLE_MAX;
 use crate::types::{BlobHash, ClientId, Timestamp};
 use crate::wire::{DirectId, DirectMessage, ErrorCode, RequestNumber};
@@ -22,7 +24,7 @@ use crate::wire::{DirectId, DirectMessage, ErrorCode, RequestNumber};
 impl Server {
     /// Serves a connected client until it leaves, rests too long or breaks the rules, or the provider is `closing`.
     pub(super) async fn serve_guest(self: Arc<Self>, guest: Guest, mut closing: watch::Receiver<bool>) {
-        let Guest { client, connection: DirectConnection { outbox, mut inbox } } = guest;
+        let Guest { client, connection: DirectConnection { outbox, mut inbox }, rest } = guest;
         debug!(client = %client.short(), "connected directly");
         let mut jobs = JoinSet::new();
         let is_closing = loop {
@@ -30,6 +32,7 @@ impl Server {
                 biased;
                 // Nothing is read any more: what has come in by halves may be dropped.
                 _ = closing.wait_for(|closing| *closing) => break true,
+                () = rest.asked_to_leave() => break false,
                 next = inbox.next(DIRECT_IDLE_MAX) => next,
             };
             while let Some(ended) = jobs.try_join_next() {
@@ -37,7 +40,7 @@ impl Server {
             }
             match next {
                 Ok(received) => {
-                    if !self.take_message(received, client, &outbox, &mut jobs).await {
+                    if !self.take_message(received, (client, &rest), &outbox, &mut jobs).await {
                         break false;
                     }
                 }
@@ -64,7 +67,7 @@ impl Server {
     async fn take_message(
         self: &Arc<Self>,
         received: Received,
-        client: ClientId,
+        (client, rest): (ClientId, &Arc<Rest>),
         outbox: &Outbox,
         jobs: &mut JoinSet<()>,
     ) -> bool {
@@ -86,10 +89,12 @@ impl Server {
             _ => return false,
         };
         let caller = self.guest_caller(client, at, id, outbox);
-        let Some(pass) = self.gate.enter(client, len) else {
+        rest.moved();
+        let Some(mut pass) = self.gate.enter(client, len) else {
             self.answer(&caller, Err(Refusal::busy())).await;
             return true;
         };
+        pass.work = Some(rest.work());
         let server = self.clone();
         jobs.spawn(async move { server.work_directly(message, held, caller, pass).await });
         true

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Semaphore;
 
+use crate::transport::direct::Work;
 use crate::types::ClientId;
 use crate::types::limits::{CLIENT_JOB_COUNT_MAX, DIRECT_CLIENT_SEND_LEN_MAX, JOB_COUNT_MAX, JOBS_LEN_MAX};
 
@@ -38,6 +39,8 @@ pub(super) struct Pass {
     pub(super) sends: Arc<Semaphore>,
     /// Bounds the bytes that are held to be sent to one client over its connections, in KiB.
     pub(super) direct_room: Arc<Semaphore>,
+    /// The connection that the request came by does not rest.
+    pub(super) work: Option<Work>,
 }
 
 impl Gate {
@@ -59,7 +62,7 @@ impl Gate {
         });
         entry.count += 1;
         let (sends, direct_room) = (entry.sends.clone(), entry.direct_room.clone());
-        Some(Pass { gate: self.clone(), client, len, sends, direct_room })
+        Some(Pass { gate: self.clone(), client, len, sends, direct_room, work: None })
     }
 
     /// Requests under way, and the clients that they are of.

@@ -249,6 +249,8 @@ pub const DIRECT_TEXT_LEN_MAX: usize = 128 * 1024;
 pub const DIRECT_CONNECTION_COUNT_MAX: usize = 50;
 /// Connections of one key to a provider's endpoints.
 pub const DIRECT_KEY_CONNECTION_COUNT_MAX: usize = 4;
+/// A connection over which nothing was under way for so long makes room for another where places are few.
+pub const DIRECT_REST_MIN: Duration = Duration::from_secs(10);
 /// Bytes of messages that a provider's endpoints take in at once.
 pub const DIRECT_INTAKE_LEN_MAX: usize = 32 * 1024 * 1024;
 /// Bytes of these from one address.

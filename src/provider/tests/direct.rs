@@ -6,7 +6,7 @@ use tokio::time::{Instant, sleep};
 
 use super::*;
 use crate::transport::direct::tests::pipes::connected_as;
-use crate::transport::direct::{DirectConnection, Intake, Received, StoresUpTo};
+use crate::transport::direct::{DirectConnection, Intake, Received, Rest, StoresUpTo};
 use crate::types::ClientId;
 use crate::types::limits::{DIRECT_ROOM_WAIT_MAX, DIRECT_STALL_MAX, HOLD_WAIT_MAX};
 use crate::wire::{DirectId, DirectMessage, DirectStore};
@@ -19,16 +19,19 @@ struct Visit {
     connection: DirectConnection,
     serving: JoinHandle<()>,
     close: watch::Sender<bool>,
+    rest: Arc<Rest>,
 }
 
 impl Scene {
     async fn visit(&self, keys: &Keys) -> Visit {
-        let (judge, rooms) = (Arc::new(StoresUpTo(self.options.max_file_size)), vec![self.intake.clone()]);
+        let (len_max, rooms) = (self.options.max_file_size, vec![self.intake.clone()]);
+        let judge = Arc::new(StoresUpTo { len_max, rest: Rest::begin() });
         let intake = Intake { judge, rooms, wait: DIRECT_ROOM_WAIT_MAX };
         let (connection, guest) = connected_as(keys, &self.keys, &self.env, intake).await;
         let (close, closing) = watch::channel(false);
+        let rest = guest.rest.clone();
         let serving = tokio::spawn(self.provider().server.clone().serve_guest(guest, closing));
-        Visit { connection, serving, close }
+        Visit { connection, serving, close, rest }
     }
 
     /// Nothing is read from the disk or written to it until this is dropped.
@@ -205,4 +208,24 @@ async fn stores_that_are_too_large_or_find_no_room_are_refused_and_the_connectio
     visit.send(store_of(4, blob(150_000, 1))).await;
     assert!(matches!(visit.next().await, DirectMessage::Answer { .. }));
     assert_eq!(scene.intake.available_permits(), 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn client_rests_when_its_last_answer_has_left_and_goes_when_its_place_is_needed() {
+    let scene = Scene::new().await;
+    let mut client = scene.client().await;
+    let bytes = blob(3_000_000, 1);
+    let hash = BlobHash::of(&bytes);
+    client.store(&bytes).await.outcome.unwrap();
+    let mut visit = scene.visit(&client.keys).await;
+    visit.send(DirectMessage::Request { id: DirectId(1), hash }).await;
+    sleep(MOMENT).await;
+    assert_eq!(visit.rest.since(), None, "its blob has not left");
+    visit.next().await;
+    let left_at = Instant::now();
+    sleep(MOMENT).await;
+    assert_eq!(visit.rest.since(), Some(left_at));
+    visit.rest.ask_to_leave();
+    visit.serving.await.unwrap();
+    assert!(visit.connection.inbox.next(LONG).await.is_err());
 }

@@ -19,7 +19,7 @@ use crate::env::Env;
 use crate::transport::direct::connection::socket_config;
 use crate::transport::direct::guests::{Guests, Place};
 use crate::transport::direct::noise::Welcome;
-use crate::transport::direct::{DirectConnection, DirectError, Intake, Judge, Unfit, Verdict};
+use crate::transport::direct::{DirectConnection, DirectError, Intake, Judge, Rest, Unfit, Verdict};
 use crate::types::ClientId;
 use crate::types::limits::{DIRECT_HANDSHAKE_MAX, DIRECT_INTAKE_LEN_MAX, DIRECT_ROOM_WAIT_MAX};
 use crate::wire::direct::{Beginning, Hello, Introduction};
@@ -32,16 +32,25 @@ pub struct DirectListener {
     blob_len_max: u64,
 }
 
-/// What a provider takes of stores: blobs up to a length, and from clients nothing else that is large.
-pub struct StoresUpTo(pub u64);
+/// What a provider takes of one client: stores of blobs up to a length, and nothing else that is large.
+pub struct StoresUpTo {
+    /// Bytes of the longest blob.
+    pub len_max: u64,
+    /// The client does not rest while they come.
+    pub rest: Arc<Rest>,
+}
 
 impl Judge for StoresUpTo {
     fn judge(&self, beginning: &Beginning) -> Verdict {
         match *beginning {
-            Beginning::Store { len, .. } if len <= self.0 => Verdict::TakeIn,
+            Beginning::Store { len, .. } if len <= self.len_max => Verdict::TakeIn,
             Beginning::Store { len, .. } => Verdict::PassOver(Unfit::TooLarge { len }),
             Beginning::Response { .. } => Verdict::End,
         }
+    }
+
+    fn moved(&self) {
+        self.rest.moved();
     }
 }
 
@@ -51,6 +60,8 @@ pub struct Guest {
     pub client: ClientId,
     /// The connection.
     pub connection: DirectConnection,
+    /// Whether it rests. Whoever serves it says what is worked on, and ends when it is asked to leave.
+    pub rest: Arc<Rest>,
 }
 
 impl DirectListener {
@@ -94,7 +105,6 @@ impl DirectListener {
     {
         let mut handshakes = JoinSet::new();
         let mut served = JoinSet::new();
-        let judge: Arc<dyn Judge> = Arc::new(StoresUpTo(self.blob_len_max));
         tokio::pin!(closing);
         loop {
             tokio::select! {
@@ -118,7 +128,9 @@ impl DirectListener {
                     };
                     // First from the smaller: whoever waits there holds nothing that others wait for.
                     let rooms = vec![place.room.clone(), self.room.clone()];
-                    let intake = Intake { judge: judge.clone(), rooms, wait: DIRECT_ROOM_WAIT_MAX };
+                    let rest = place.rest.clone();
+                    let judge = Arc::new(StoresUpTo { len_max: self.blob_len_max, rest });
+                    let intake = Intake { judge, rooms, wait: DIRECT_ROOM_WAIT_MAX };
                     let (keys, env) = (keys.clone(), env.clone());
                     handshakes.spawn(async move { welcome(stream, place, &keys, &env, intake).await });
                 }
@@ -147,7 +159,7 @@ async fn accept(sockets: &[TcpListener]) -> (TcpStream, SocketAddr) {
 
 async fn welcome(
     stream: TcpStream,
-    mut place: Place,
+    place: Place,
     keys: &Keys,
     env: &Env,
     intake: Intake,
@@ -159,6 +171,7 @@ async fn welcome(
         meet(socket, keys, env, intake).await.ok()
     };
     let guest = timeout(DIRECT_HANDSHAKE_MAX, shaking).await.ok()??;
+    let guest = Guest { rest: place.rest.clone(), ..guest };
     place.is_of(guest.client).then_some((guest, place))
 }
 
@@ -177,7 +190,8 @@ where
     send(&mut socket, ack.encode()).await?;
     let introduction = Introduction::decode(&receive(&mut socket).await?)?;
     let (channel, client) = welcome.finish(&introduction)?;
-    Ok(Guest { client, connection: DirectConnection::new(socket, channel, Some(intake)) })
+    let connection = DirectConnection::new(socket, channel, Some(intake));
+    Ok(Guest { client, connection, rest: Rest::begin() })
 }
 
 /// Sends one message of the handshake.

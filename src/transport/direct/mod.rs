@@ -16,6 +16,7 @@
 //! | `dial`, `listen` | the client's and the provider's way to one |
 //! | `pair` | the records alone, to be measured |
 //! | `nearness` | which addresses are of this machine and its network |
+//! | `rest` | how long a guest rests |
 //! | `guests` | how many are connected: in all, from one address, with one key |
 
 mod connection;
@@ -28,6 +29,7 @@ mod nearness;
 mod noise;
 mod pair;
 mod record;
+mod rest;
 #[cfg(test)]
 pub(crate) mod tests;
 
@@ -39,3 +41,4 @@ pub use listen::{DirectListener, Guest, StoresUpTo};
 pub use nearness::Nearness;
 pub(super) use noise::{Opening, Welcome};
 pub use pair::RecordPair;
+pub use rest::{Rest, Work};

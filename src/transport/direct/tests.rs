@@ -20,8 +20,8 @@ use pipes::{Socket, connected_as, lenient, provider_of, room, sockets};
 use super::noise::Channel;
 use super::record::{Cutting, Joining};
 use super::{
-    DirectConnection, DirectError, DirectListener, Guest, Intake, Nearness, Opening, Received, Target, Unfit,
-    Welcome, dial, listen,
+    DirectConnection, DirectError, DirectListener, Guest, Intake, Nearness, Opening, Received, Rest, Target,
+    Unfit, Welcome, dial, listen,
 };
 use crate::env::{Env, ManualClock};
 use crate::types::limits::{
@@ -283,7 +283,10 @@ async fn client_that_sends_a_long_text_or_answers_is_left_at_the_first_record() 
     let text = DirectMessage::Ask { id: DirectId(1), at: Timestamp(1), content: "x".repeat(150_000) };
     for unwanted in [text, response(1, 150_000)] {
         let room = room();
-        let judged = Intake { judge: Arc::new(listen::StoresUpTo(1 << 20)), ..lenient(room.clone()) };
+        let judged = Intake {
+            judge: Arc::new(listen::StoresUpTo { len_max: 1 << 20, rest: Rest::begin() }),
+            ..lenient(room.clone())
+        };
         let (client, guest) = connected_as(&keys(1), &keys(2), &env(1), judged).await;
         let DirectConnection { outbox: _outbox, mut inbox } = guest.connection;
         client.outbox.send(unwanted, None).await.unwrap();
