@@ -122,6 +122,8 @@ fn bench_that_cannot_be_says_why_in_two_lines() {
     for (args, code, why) in [
         (&["bench", "--size", "0"][..], 2, "--size 0 B is not possible"),
         (&["bench", "--spread", "2", "--need", "3"], 2, "--need"),
+        (&["bench", "--quick", "--blossom", "ftp://127.0.0.1"], 2, "no address of a Blossom server"),
+        (&["bench", "--quick", "--blossom", "http://127.0.0.1:1"], 1, "cannot be reached"),
         (&["bench", "--quick", "--provider", &stranger], 4, "is not announced on these relays"),
         (&["bench", "--spread", "2", "--provider", &world.providers[0].id], 2, "a spread of 2"),
         (&["--carrier", "direct", "bench", "--provider", &world.providers[0].id], 4, "direct"),

@@ -118,6 +118,18 @@ impl Bench<'_> {
         Ok(self.remembered(None, Kind::Blossom(Arc::new(client))))
     }
 
+    /// Fails early where nobody answers at the Blossom server that was named.
+    pub(super) async fn look_at_blossom(&self) -> Result<(), CliError> {
+        let Some(url) = &self.args.blossom else { return Ok(()) };
+        let (keys, env) = (self.fresh_keys(), self.context.env.clone());
+        let client = BlossomClient::new(url, keys, self.context.timeout, env)?;
+        match client.has(BlobHash::new(self.context.env.random_bytes())).await {
+            // Some want to know who asks.
+            Ok(_) | Err(BlossomError::Refused { .. }) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     fn remembered(&self, course: Option<Course>, kind: Kind) -> Way {
         let way = Way { course, kind, left: Arc::default() };
         self.ways().push(way.clone());

@@ -80,6 +80,7 @@ pub async fn run(args: &BenchArgs, context: &Context) -> Result<Exit, CliError> 
 
 impl Bench<'_> {
     async fn measure(&self, sizes: &[u64]) -> Result<Report, CliError> {
+        self.look_at_blossom().await?;
         let found = self.look().await?;
         let courses = self.courses(&found).await?;
         let (spread, need) = (self.scheme.total(), self.scheme.need());
