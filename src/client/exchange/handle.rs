@@ -8,6 +8,7 @@ use nostr::Keys;
 
 use crate::client::ProviderTerms;
 use crate::client::exchange::direct::Means;
+use crate::client::exchange::ears::Ears;
 use crate::client::exchange::link::Link;
 use crate::client::exchange::passages::Passages;
 use crate::client::exchange::record::Records;
@@ -37,6 +38,7 @@ struct Inner {
     fetched_len: AtomicU64,
     records: Records,
     passages: Arc<Passages>,
+    ears: Ears,
 }
 
 /// Room for an exchange's bytes, at its provider and in all; given back when dropped.
@@ -75,8 +77,20 @@ impl Exchange {
     ) -> Self {
         let window = Window::new(options.total_window_bytes);
         let (links, stored_len, fetched_len, records, passages) = Default::default();
-        let inner =
-            Inner { carrier, env, options, links, window, means, stored_len, fetched_len, records, passages };
+        let ears = Ears::default();
+        let inner = Inner {
+            carrier,
+            env,
+            options,
+            links,
+            window,
+            means,
+            stored_len,
+            fetched_len,
+            records,
+            passages,
+            ears,
+        };
         Self { inner: Arc::new(inner) }
     }
 
@@ -113,11 +127,12 @@ impl Exchange {
         if self.links().get(&id).is_some_and(|link| link.is_same(&terms, &keys, knowing)) {
             return Ok(());
         }
-        let Inner { carrier, env, options, means, passages, .. } = &*self.inner;
-        let carrier = (carrier.clone(), passages.clone());
-        let opening = Link::open((terms, knowing), keys, carrier, env.clone(), *options, means.clone());
-        let link = opening.await?;
-        self.links().insert(id, Arc::new(link));
+        let Inner { carrier, env, options, means, passages, ears, .. } = &*self.inner;
+        let ways = (carrier.clone(), passages.clone());
+        let link = Link::new((terms, knowing), keys, ways, env.clone(), *options, means.clone());
+        let link = Arc::new(link);
+        ears.listen_for(&link, &**carrier).await?;
+        self.links().insert(id, link);
         Ok(())
     }
 

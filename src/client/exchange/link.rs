@@ -1,5 +1,6 @@
 //! One provider, as the client speaks to it.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -17,7 +18,7 @@ use crate::client::exchange::{Acquaintance, ExchangeError, ExchangeOptions};
 use crate::env::Env;
 use crate::session::Pace;
 use crate::transport::direct::Nearness;
-use crate::transport::{Carrier, Route, Subscription, TransportError};
+use crate::transport::{Carrier, Incoming, Route, TransportError};
 use crate::types::limits::EVENT_LEN_MAX;
 use crate::types::{AuditNonce, ChunkLen, ProviderId, Timestamp};
 use crate::wire::{
@@ -63,6 +64,7 @@ pub(super) struct Link {
     /// Chunks of a plain provider name no requester: they are subscribed to when the first fetch needs them.
     chunks: OnceCell<()>,
     readers: Mutex<JoinSet<()>>,
+    is_heard: AtomicBool,
 }
 
 /// What is known of the way to a provider.
@@ -81,15 +83,15 @@ struct Way {
 }
 
 impl Link {
-    /// Begins to listen to a provider.
-    pub(super) async fn open(
+    /// A provider that nobody listens to yet.
+    pub(super) fn new(
         (terms, knowing): (ProviderTerms, Knowing),
         keys: Keys,
         (carrier, passages): (Arc<dyn Carrier>, Arc<Passages>),
         env: Env,
         options: ExchangeOptions,
         means: Means,
-    ) -> Result<Self, ExchangeError> {
+    ) -> Self {
         let way = Arc::<Mutex<Way>>::default();
         let heard = way.clone();
         let direct = DirectWay::new(
@@ -99,7 +101,7 @@ impl Link {
             Arc::new(move || hear(&mut lock(&heard))),
             means,
         );
-        let link = Self {
+        Self {
             id: terms.id,
             terms,
             knowing,
@@ -114,11 +116,35 @@ impl Link {
             direct,
             chunks: OnceCell::new(),
             readers: Mutex::default(),
-        };
+            is_heard: AtomicBool::new(false),
+        }
+    }
+
+    /// Begins to listen to the provider, by a subscription of its own; `token` is held as long as that lasts.
+    pub(super) async fn listen_alone(&self, token: Arc<()>) -> Result<(), ExchangeError> {
         let kinds = [RESPONSE_KIND, STATUS_KIND, CHUNK_KIND, AUDIT_KIND].map(Kind::from_u16);
-        let mine = link.its_events().kinds(kinds).pubkey(link.keys.public_key());
-        link.read(mine).await?;
-        Ok(link)
+        let mine = self.its_events().kinds(kinds).pubkey(self.keys.public_key());
+        self.read(mine, Some(token)).await
+    }
+
+    /// Somebody listens, for this link and others.
+    pub(super) fn set_heard(&self) {
+        self.is_heard.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether somebody listens for this link and others.
+    pub(super) fn is_heard(&self) -> bool {
+        self.is_heard.load(Ordering::Relaxed)
+    }
+
+    /// The key that speaks to the provider.
+    pub(super) fn public_key(&self) -> PublicKey {
+        self.keys.public_key()
+    }
+
+    /// Takes in an event that was heard for this link.
+    pub(super) fn take(&self, incoming: Incoming) {
+        take(incoming, &self.switch, &self.way, self.id);
     }
 
     /// Whether this link speaks with these keys under these terms, to a provider that is known no better meanwhile.
@@ -135,7 +161,7 @@ impl Link {
     /// Makes sure that chunks without a requester come in as well.
     pub(super) async fn hear_plain_chunks(&self) -> Result<(), ExchangeError> {
         let filter = self.its_events().kind(Kind::from_u16(CHUNK_KIND));
-        self.chunks.get_or_try_init(|| self.read(filter)).await?;
+        self.chunks.get_or_try_init(|| self.read(filter, None)).await?;
         Ok(())
     }
 
@@ -276,11 +302,17 @@ impl Link {
         Filter::new().author(PublicKey::from_byte_array(*self.id.as_bytes())).limit(1)
     }
 
-    async fn read(&self, filter: Filter) -> Result<(), ExchangeError> {
+    async fn read(&self, filter: Filter, token: Option<Arc<()>>) -> Result<(), ExchangeError> {
         let mut subscription = self.carrier.subscribe(vec![filter]).await?;
         let (switch, way, id) = (self.switch.clone(), self.way.clone(), self.id);
         let mut readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
-        readers.spawn(async move { read_all(&mut subscription, &switch, &way, id).await });
+        readers.spawn(async move {
+            let _token = token;
+            // Ends with the link, which owns the task, or with the carrier.
+            while let Some(incoming) = subscription.next().await {
+                take(incoming, &switch, &way, id);
+            }
+        });
         Ok(())
     }
 
@@ -302,19 +334,17 @@ fn hear(way: &mut Way) {
     (way.heard_at, way.is_quiet) = (Some(now()), false);
 }
 
-/// Hands events to their conversations until the carrier is gone. Ends with its link, which owns the task.
-async fn read_all(subscription: &mut Subscription, switch: &Switch, way: &Mutex<Way>, id: ProviderId) {
-    while let Some(incoming) = subscription.next().await {
-        // The filter says so too, but relays are trusted for nothing.
-        if incoming.event.pubkey.as_bytes() != id.as_bytes() {
-            continue;
-        }
-        let is_answer = incoming.event.kind.as_u16() != CHUNK_KIND;
-        let is_wanted = switch.deliver(incoming.event);
-        let mut way = lock(way);
-        hear(&mut way);
-        if is_wanted && is_answer {
-            way.heard_on = Some(incoming.relay);
-        }
+/// Hands an event to the conversation that it is for.
+fn take(incoming: Incoming, switch: &Switch, way: &Mutex<Way>, id: ProviderId) {
+    // The filter says so too, but relays are trusted for nothing.
+    if incoming.event.pubkey.as_bytes() != id.as_bytes() {
+        return;
+    }
+    let is_answer = incoming.event.kind.as_u16() != CHUNK_KIND;
+    let is_wanted = switch.deliver(incoming.event);
+    let mut way = lock(way);
+    hear(&mut way);
+    if is_wanted && is_answer {
+        way.heard_on = Some(incoming.relay);
     }
 }

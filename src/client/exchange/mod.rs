@@ -5,6 +5,7 @@
 //! | `handle` | [`Exchange`]: the providers that were added, and the window over all of them |
 //! | `options`, `error` | what can be set, what can go wrong |
 //! | `link` | one provider: its key pair, its window, how fast it is, which relay it was heard on |
+//! | `ears` | subscriptions to what providers say |
 //! | `window` | how many bytes are under way |
 //! | `switch` | which conversation an incoming event belongs to |
 //! | `drive` | one session and one link, until the session is done |
@@ -17,6 +18,7 @@ mod audit;
 mod batch;
 mod direct;
 mod drive;
+mod ears;
 mod error;
 mod fetch;
 mod handle;

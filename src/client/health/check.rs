@@ -176,14 +176,15 @@ impl Client {
         // As it was published last, should relays have an older one.
         let own = self.vault.head()?;
         caught.heads.extend(own.into_iter().map(|head| (head.device, head)));
-        let packs = match snapshot {
+        let mut unrecorded = match snapshot {
             Some(snapshot) => self.vault.needs(&snapshot)?,
             None => self.vault.needed_packs()?,
         };
         let foreknown = Foreknown { blemishes: self.vault.blemishes()?, excused: BTreeSet::new() };
-        let (mut unrecorded, packs) = (packs.clone(), self.in_order(&packs)?);
-        let recorded: BTreeSet<_> = packs.iter().collect();
-        unrecorded.retain(|pack| !recorded.contains(pack));
+        let packs = self.in_order(&unrecorded)?;
+        for pack in &packs {
+            unrecorded.remove(pack);
+        }
         let roster = Roster::default();
         Ok(Charge {
             packs,

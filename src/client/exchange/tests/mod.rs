@@ -1,6 +1,7 @@
 //! The exchange against providers in memory, over a relay in memory, on virtual time.
 
 mod audit;
+mod crowd;
 pub(in crate::client) mod model;
 
 use std::sync::Arc;
