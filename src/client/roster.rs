@@ -68,7 +68,7 @@ impl Roster {
             }
         }
         expect_endpoints(client, &found)?;
-        Ok(Self::probe(client, found, &known, enough).await)
+        Ok(Self::probe(client, found, (&known, &BTreeSet::new()), enough).await)
     }
 
     /// Looks only at `providers`, and returns as [`discover`](Self::discover) does. One without an announcement is
@@ -78,6 +78,24 @@ impl Roster {
         providers: &BTreeSet<ProviderId>,
         enough: usize,
     ) -> Result<Self, ClientError> {
+        Self::look_at(client, providers, &BTreeSet::new(), enough).await
+    }
+
+    /// As [`of`](Self::of), for providers that the user names.
+    pub async fn named(
+        client: &Client,
+        providers: &BTreeSet<ProviderId>,
+        enough: usize,
+    ) -> Result<Self, ClientError> {
+        Self::look_at(client, providers, providers, enough).await
+    }
+
+    async fn look_at(
+        client: &Client,
+        providers: &BTreeSet<ProviderId>,
+        named: &BTreeSet<ProviderId>,
+        enough: usize,
+    ) -> Result<Self, ClientError> {
         let ids: Vec<_> = providers.iter().copied().collect();
         let mut found = Directory::by_ids(&*client.carrier, &ids, DISCOVERY_DEADLINE).await.providers;
         for id in ids {
@@ -85,7 +103,7 @@ impl Roster {
         }
         let known = client.known_providers()?;
         expect_endpoints(client, &found)?;
-        Ok(Self::probe(client, found, &known, enough).await)
+        Ok(Self::probe(client, found, (&known, named), enough).await)
     }
 
     /// Who could get shards.
@@ -108,7 +126,7 @@ impl Roster {
     async fn probe(
         client: &Client,
         found: BTreeMap<ProviderId, ProviderTerms>,
-        known: &BTreeMap<ProviderId, Standing>,
+        (known, named): (&BTreeMap<ProviderId, Standing>, &BTreeSet<ProviderId>),
         enough: usize,
     ) -> Self {
         let mut probes = JoinSet::new();
@@ -116,11 +134,7 @@ impl Roster {
         for terms in found.into_values() {
             let exchange = client.exchange.clone();
             let keys = client.pseudonym(&terms.id);
-            let acquaintance = match known.get(&terms.id) {
-                Some(Standing::Trusted) => Acquaintance::Named,
-                Some(Standing::Known) => Acquaintance::Known,
-                Some(Standing::Newcomer | Standing::Banned) | None => Acquaintance::Stranger,
-            };
+            let acquaintance = acquaintance(known.get(&terms.id), named.contains(&terms.id));
             probes.spawn(async move {
                 let added = exchange.add(terms.clone(), keys, acquaintance).await;
                 let answer = match added {
@@ -158,6 +172,18 @@ impl Roster {
     }
 }
 
+/// How far a provider's endpoints are believed. What a vault has used before, it has chosen by itself.
+fn acquaintance(standing: Option<&Standing>, is_named: bool) -> Acquaintance {
+    if is_named {
+        return Acquaintance::Named;
+    }
+    match standing {
+        Some(Standing::Trusted) => Acquaintance::Named,
+        Some(Standing::Known) => Acquaintance::Known,
+        Some(Standing::Newcomer | Standing::Banned) | None => Acquaintance::Stranger,
+    }
+}
+
 /// Fails where relays may not be used, and nobody who was found can be reached without them.
 fn expect_endpoints(client: &Client, found: &BTreeMap<ProviderId, ProviderTerms>) -> Result<(), ClientError> {
     let is_direct = client.exchange.carrier_choice() == CarrierChoice::Direct;
@@ -178,5 +204,20 @@ impl Member {
         let record = known.map(|known| known.record).unwrap_or_default();
         let operator = known.and_then(|known| known.operator.clone());
         Self { terms, latency, standing, score: Score::of(&record, latency), operator }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_whom_the_user_names_or_trusts_may_lead_anywhere() {
+        for standing in [None, Some(Standing::Newcomer), Some(Standing::Known), Some(Standing::Banned)] {
+            assert!(acquaintance(standing.as_ref(), false) < Acquaintance::Named, "{standing:?}");
+            assert_eq!(acquaintance(standing.as_ref(), true), Acquaintance::Named);
+        }
+        assert_eq!(acquaintance(Some(&Standing::Trusted), false), Acquaintance::Named);
+        assert_eq!(acquaintance(Some(&Standing::Known), false), Acquaintance::Known);
     }
 }

@@ -10,7 +10,7 @@ use nostr::{Event, JsonUtil, Keys};
 
 use crate::types::{ClientId, MerkleRoot, ProviderId, Timestamp};
 use crate::wire::blossom::{Grant, Token, Wanted, blob_of_path};
-use crate::wire::direct::{Ack, Encoded, Hello, Introduction, Proof};
+use crate::wire::direct::{Ack, Beginning, Encoded, Hello, Introduction, Proof};
 use crate::wire::{
     AUDIT_KIND, Announcement, AuditAnswer, Chunk, ChunkSet, DirectMessage, Draft, REQUEST_KIND,
     RESPONSE_KIND, Request, Response, Status, Upload, WireError, tags,
@@ -72,6 +72,14 @@ pub fn direct(bytes: &[u8]) {
         if let DirectMessage::Proofs { content, .. } = &message {
             let _ = DirectMessage::read_proofs(content, ClientId::new([1; 32]));
         }
+        // What its first bytes say is what all of them say.
+        let beginning = Beginning::read(bytes, bytes.len());
+        let carried = match &message {
+            DirectMessage::Store(store) => Some((store.id, store.data.len() as u64)),
+            DirectMessage::Response { id, data, .. } => Some((*id, data.len() as u64)),
+            _ => None,
+        };
+        assert_eq!(beginning.map(|beginning| (beginning.id(), beginning.blob_len())), carried);
         let Encoded { head, data } = message.clone().encode();
         let again = [&head[..], &data].concat();
         assert!(again.len() <= bytes.len(), "nothing is longer than it was");

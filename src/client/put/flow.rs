@@ -240,7 +240,7 @@ impl Client {
         let mut roster = if options.providers.is_empty() {
             Roster::discover(self, spread).await?
         } else {
-            Roster::of(self, &options.providers, spread).await?
+            Roster::named(self, &options.providers, spread).await?
         };
         roster.members.retain(|_, member| member.is_usable());
         let mut too_short = Vec::new();

@@ -197,7 +197,8 @@ async fn stores_that_are_too_large_or_find_no_room_are_refused_and_the_connectio
         Scene::with(ProviderOptions { max_file_size: 200_000, ..ProviderOptions::default() }).await;
     scene.intake = Arc::new(Semaphore::new(200));
     let mut visit = scene.visit(&Keys::generate()).await;
-    visit.send(store_of(1, blob(200_001, 1))).await;
+    // It would not even find room.
+    visit.send(store_of(1, blob(300_000, 1))).await;
     assert_eq!(refused(&visit.next().await, 1), ErrorCode::FileTooLarge);
     visit.send(store_of(2, blob(200_000, 1))).await;
     assert!(matches!(visit.next().await, DirectMessage::Answer { .. }));
