@@ -79,7 +79,9 @@ impl Ears {
             .kinds([RESPONSE_KIND, STATUS_KIND, CHUNK_KIND, AUDIT_KIND].map(Kind::from_u16))
             .limit(1);
         let subscription = carrier.subscribe(vec![filter]).await?;
-        together.iter().for_each(|link| link.set_heard());
+        for link in &together {
+            link.set_heard();
+        }
         let links = together.iter().map(|link| (link.id, Arc::downgrade(link))).collect();
         lock(&self.readers).spawn(read_all(subscription, links));
         Ok(())

@@ -307,11 +307,11 @@ impl Link {
         let (switch, way, id) = (self.switch.clone(), self.way.clone(), self.id);
         let mut readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
         readers.spawn(async move {
-            let _token = token;
             // Ends with the link, which owns the task, or with the carrier.
             while let Some(incoming) = subscription.next().await {
                 take(incoming, &switch, &way, id);
             }
+            drop(token);
         });
         Ok(())
     }
