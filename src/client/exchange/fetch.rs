@@ -8,7 +8,7 @@ use crate::client::exchange::drive::{Drive, now};
 use crate::client::exchange::link::Link;
 use crate::client::exchange::{Exchange, ExchangeError};
 use crate::session::{FetchOptions, FetchSession, Pace};
-use crate::types::limits::{CHUNK_COUNT_MAX, CHUNK_LEN, EVENT_LEN_MAX};
+use crate::types::limits::{CHUNK_COUNT_MAX, CHUNK_LEN};
 use crate::types::{Blob, BlobHash, ChunkLen, ProviderId, Timestamp};
 use crate::vault::Deed;
 use crate::wire::{Action, Extension, Hashes, Request};
@@ -77,19 +77,8 @@ async fn run(
     if !is_directed {
         link.hear_plain_chunks().await?;
     }
-    let chunk_len = link.chunk_len(len.unwrap_or_default());
-    if chunk_len == ChunkLen::BASE {
-        return run_in(link, hash, len, meter, (chunk_len, link.pace(EVENT_LEN_MAX))).await;
-    }
-    let failed = match run_in(link, hash, len, meter, (chunk_len, link.half_pace())).await {
-        Err(error) if error.may_be_for_length() => error,
-        outcome => return outcome,
-    };
-    let outcome = run_in(link, hash, len, meter, (ChunkLen::BASE, link.half_pace())).await;
-    if outcome.is_ok() && matches!(failed, ExchangeError::Silent { .. }) {
-        link.lost_longer_chunks();
-    }
-    outcome
+    let transfer = |chunk_len, pace| run_in(link, hash, len, meter, (chunk_len, pace));
+    link.in_chunks(len.unwrap_or_default(), transfer).await
 }
 
 async fn run_in(

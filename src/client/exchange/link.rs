@@ -173,19 +173,39 @@ impl Link {
         Request { provider: self.id, relays, number, chunk_len, action }
     }
 
+    /// Moves a blob of `len` bytes by `transfer`, in chunks as long as can be; where those fail, in chunks of the base
+    /// protocol.
+    pub(super) async fn in_chunks<T, F>(
+        &self,
+        len: u64,
+        transfer: impl Fn(ChunkLen, Pace) -> F,
+    ) -> Result<T, ExchangeError>
+    where
+        F: Future<Output = Result<T, ExchangeError>>,
+    {
+        let chunk_len = self.chunk_len(len);
+        if chunk_len == ChunkLen::BASE {
+            return transfer(chunk_len, self.pace(EVENT_LEN_MAX)).await;
+        }
+        let failed = match transfer(chunk_len, self.half_pace()).await {
+            Err(error) if error.may_be_for_length() => error,
+            outcome => return outcome,
+        };
+        let outcome = transfer(ChunkLen::BASE, self.half_pace()).await;
+        if outcome.is_ok() && matches!(failed, ExchangeError::Silent { .. }) {
+            self.passages.lost(&self.carrier.connected(), self.env.now());
+        }
+        outcome
+    }
+
     /// How long the chunks are that a blob of `len` bytes travels in. It may go over any relay that is connected.
-    pub(super) fn chunk_len(&self, len: u64) -> ChunkLen {
+    fn chunk_len(&self, len: u64) -> ChunkLen {
         let most = self.terms.chunk_len_max.min(self.options.chunk_len_max);
         if most == ChunkLen::BASE || !self.terms.speaks(Extension::Larger) {
             return ChunkLen::BASE;
         }
         let relays = self.carrier.connected();
         self.passages.chunk_len(len, &relays, &self.carrier, &self.env).min(most)
-    }
-
-    /// Longer chunks failed where those of the base protocol did not.
-    pub(super) fn lost_longer_chunks(&self) {
-        self.passages.lost(&self.carrier.connected(), self.env.now());
     }
 
     /// Stamps, signs and sends an event: to the relay that the provider was last heard on, or to all.
@@ -222,7 +242,7 @@ impl Link {
 
     /// The waits of a conversation that has longer chunks to fall back from, and of the one that follows it: together no
     /// longer than that of others.
-    pub(super) fn half_pace(&self) -> Pace {
+    fn half_pace(&self) -> Pace {
         let pace = self.pace(EVENT_LEN_MAX);
         Pace { stall_timeout: pace.stall_timeout / 2, ..pace }
     }

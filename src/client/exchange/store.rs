@@ -91,19 +91,8 @@ async fn store_chunked(
     blob: &Bytes,
     options: &StoreOptions,
 ) -> Result<Outcome<BlobInfo>, ExchangeError> {
-    let chunk_len = link.chunk_len(blob.len() as u64);
-    if chunk_len == ChunkLen::BASE {
-        return store_in(link, hash, blob, options, (chunk_len, link.pace(EVENT_LEN_MAX))).await;
-    }
-    let failed = match store_in(link, hash, blob, options, (chunk_len, link.half_pace())).await {
-        Err(error) if error.may_be_for_length() => error,
-        outcome => return outcome,
-    };
-    let outcome = store_in(link, hash, blob, options, (ChunkLen::BASE, link.half_pace())).await;
-    if outcome.is_ok() && matches!(failed, ExchangeError::Silent { .. }) {
-        link.lost_longer_chunks();
-    }
-    outcome
+    let transfer = |chunk_len, pace| store_in(link, hash, blob, options, (chunk_len, pace));
+    link.in_chunks(blob.len() as u64, transfer).await
 }
 
 async fn store_in(
