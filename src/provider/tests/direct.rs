@@ -59,6 +59,13 @@ fn client_of(keys: &Keys) -> ClientId {
     ClientId::new(keys.public_key().to_bytes())
 }
 
+/// A blob that the client has stored.
+async fn stored(client: &mut Client, len: usize) -> (BlobHash, Vec<u8>) {
+    let bytes = blob(len, 1);
+    client.store(&bytes).await.outcome.unwrap();
+    (BlobHash::of(&bytes), bytes)
+}
+
 fn ask_to_delete(hash: BlobHash) -> DirectMessage {
     DirectMessage::ask(DirectId(1), START, &delete(hash), Some(RequestNumber(7)))
 }
@@ -67,9 +74,8 @@ fn ask_to_delete(hash: BlobHash) -> DirectMessage {
 async fn delete_cut_off_by_its_client_comes_to_its_end_and_is_answered_by_another_way() {
     let scene = Scene::new().await;
     let mut client = scene.client().await;
-    let (keys, bytes) = (client.keys.clone(), blob(100_000, 1));
-    let hash = BlobHash::of(&bytes);
-    client.store(&bytes).await.outcome.unwrap();
+    let keys = client.keys.clone();
+    let (hash, _) = stored(&mut client, 100_000).await;
 
     let disk = scene.held_disk().await;
     let visit = scene.visit(&keys).await;
@@ -92,9 +98,8 @@ async fn delete_cut_off_by_its_client_comes_to_its_end_and_is_answered_by_anothe
 async fn delete_that_is_dropped_midway_may_be_tried_again() {
     let scene = Scene::new().await;
     let mut client = scene.client().await;
-    let (keys, bytes) = (client.keys.clone(), blob(100_000, 1));
-    let hash = BlobHash::of(&bytes);
-    client.store(&bytes).await.outcome.unwrap();
+    let keys = client.keys.clone();
+    let (hash, _) = stored(&mut client, 100_000).await;
 
     let disk = scene.held_disk().await;
     let visit = scene.visit(&keys).await;
@@ -113,9 +118,7 @@ async fn delete_that_is_dropped_midway_may_be_tried_again() {
 async fn provider_that_stops_answers_first_what_was_begun() {
     let scene = Scene::new().await;
     let mut client = scene.client().await;
-    let bytes = blob(100_000, 1);
-    let hash = BlobHash::of(&bytes);
-    client.store(&bytes).await.outcome.unwrap();
+    let (hash, _) = stored(&mut client, 100_000).await;
 
     let disk = scene.held_disk().await;
     let mut visit = scene.visit(&client.keys).await;
@@ -134,9 +137,7 @@ async fn provider_that_stops_answers_first_what_was_begun() {
 async fn blob_counts_as_under_way_until_its_last_byte_has_left() {
     let scene = Scene::new().await;
     let mut client = scene.client().await;
-    let bytes = blob(3_000_000, 1);
-    let hash = BlobHash::of(&bytes);
-    client.store(&bytes).await.outcome.unwrap();
+    let (hash, bytes) = stored(&mut client, 3_000_000).await;
     let room = scene.provider().server.held_directly.clone();
     let all = room.available_permits();
 
@@ -153,9 +154,7 @@ async fn blob_counts_as_under_way_until_its_last_byte_has_left() {
 async fn clients_that_take_nothing_hold_up_others_for_seconds_and_those_on_relays_not_at_all() {
     let scene = Scene::new().await;
     let mut client = scene.client().await;
-    let bytes = blob(10 << 20, 1);
-    let hash = BlobHash::of(&bytes);
-    client.store(&bytes).await.outcome.unwrap();
+    let (hash, bytes) = stored(&mut client, 10 << 20).await;
     let mut greedy = Vec::new();
     for _ in 0..3 {
         let visit = scene.visit(&Keys::generate()).await;
@@ -215,9 +214,7 @@ async fn stores_that_are_too_large_or_find_no_room_are_refused_and_the_connectio
 async fn client_rests_when_its_last_answer_has_left_and_goes_when_its_place_is_needed() {
     let scene = Scene::new().await;
     let mut client = scene.client().await;
-    let bytes = blob(3_000_000, 1);
-    let hash = BlobHash::of(&bytes);
-    client.store(&bytes).await.outcome.unwrap();
+    let (hash, _) = stored(&mut client, 3_000_000).await;
     let mut visit = scene.visit(&client.keys).await;
     visit.send(DirectMessage::Request { id: DirectId(1), hash }).await;
     sleep(MOMENT).await;
