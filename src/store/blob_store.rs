@@ -152,10 +152,14 @@ impl BlobStore {
             (AtRest::Plain, _) => Kept::Plain,
         };
         // A file is left as it is only if it is good and was made durable for a claim before.
-        if known != Some(wanted) || self.files.read(&hash, wanted)?.is_none() {
+        let is_new = known != Some(wanted) || self.files.read(&hash, wanted)?.is_none();
+        if is_new {
             self.files.write(&hash, blob, wanted)?;
         }
         let (claim, ticket) = self.ledger.change(|changing| {
+            if is_new {
+                changing.names_files();
+            }
             let claim = record_claim(changing, hash, len, &promise)?;
             if let Some(blob) = changing.index_mut().blob_mut(&hash) {
                 blob.damaged = false;
@@ -164,14 +168,15 @@ impl BlobStore {
             Ok(claim)
         });
         drop(room);
-        if claim.is_ok() && known == Some(Kept::Plain) && wanted == Kept::Encrypted {
-            self.files.remove(&hash, Kept::Plain)?;
-        }
         drop(busy);
         if claim.is_err() {
             self.remove_files(&[hash]);
         }
         self.ledger.commit(ticket)?;
+        if known == Some(Kept::Plain) && wanted == Kept::Encrypted {
+            // Only now is the other file sure to be found after a crash.
+            self.remove_plain(&hash)?;
+        }
         claim
     }
 

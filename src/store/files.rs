@@ -1,17 +1,22 @@
-//! Blobs as files: `blobs/ab/<hash>`, or `blobs/ab/<hash>.enc` where they are encrypted at rest.
+//! Blobs as files: `blobs/<hash>`, or `blobs/<hash>.enc` where they are encrypted at rest.
+//!
+//! All of them stand in one folder, although there may be a million: file systems index their folders, and place files
+//! of one folder near each other. With 256 folders each put touched metadata of its own and cost twice the time
+//! (`cargo bench --bench store`).
 
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::env::Env;
 use crate::store::at_rest::{SALT_LEN, StoreKey};
 use crate::store::{Disk, StoreError};
 use crate::types::BlobHash;
 
-const BLOBS: &str = "blobs";
+/// The folder of the blobs' files, in the store's folder.
+pub(super) const BLOBS: &str = "blobs";
 const ENCRYPTED: &str = ".enc";
 const TEMPORARY: &str = ".tmp";
 
@@ -27,8 +32,6 @@ pub(super) struct Files {
     key: StoreKey,
     env: Env,
     temporary: AtomicU64,
-    /// By the first byte of their blobs: which folders are there, and their names safe.
-    folders: Vec<AtomicBool>,
 }
 
 impl Files {
@@ -39,21 +42,21 @@ impl Files {
         env: Env,
     ) -> Result<(Self, BTreeMap<BlobHash, Kept>), StoreError> {
         let key = StoreKey::new(secret(&*disk, Path::new("key"), &env)?);
-        let folders = (0..=u8::MAX).map(|_| AtomicBool::new(false)).collect();
         disk.create_dir(Path::new(BLOBS)).map_err(StoreError::disk(Path::new(BLOBS)))?;
-        let files = Self { disk, key, env, temporary: AtomicU64::new(0), folders };
+        let files = Self { disk, key, env, temporary: AtomicU64::new(0) };
         let found = files.find()?;
         Ok((files, found))
     }
 
-    /// Writes a blob's file; when this returns, it and its name are safe.
+    /// Writes a blob's file; when this returns, its contents are safe. Its name is with the next
+    /// [`Files::sync_names`], which many files share.
     pub(super) fn write(&self, hash: &BlobHash, blob: &[u8], kept: Kept) -> Result<(), StoreError> {
         let path = path(hash, kept);
         let number = self.temporary.fetch_add(1, Ordering::Relaxed);
-        let temporary = folder(hash).join(format!("{number}{TEMPORARY}"));
+        let temporary = Path::new(BLOBS).join(format!("{number}{TEMPORARY}"));
         let encrypted = (kept == Kept::Encrypted).then(|| self.key.encrypt(blob, self.env.random_bytes()));
         let file = encrypted.as_deref().unwrap_or(blob);
-        let written = self.make_folder(hash).and_then(|()| self.put_in_place(&temporary, &path, file));
+        let written = self.put_in_place(&temporary, &path, file);
         written.map_err(|source| {
             // If this fails too, the next start cleans up.
             let _ = self.disk.remove(&temporary);
@@ -113,64 +116,44 @@ impl Files {
     fn put_in_place(&self, temporary: &Path, path: &Path, file: &[u8]) -> io::Result<()> {
         self.disk.write(temporary, file)?;
         self.disk.sync_file(temporary)?;
-        self.disk.rename(temporary, path)?;
-        self.disk.sync_dir(path.parent().unwrap_or(Path::new(BLOBS)))
+        self.disk.rename(temporary, path)
     }
 
-    /// Makes sure that the folder of a blob, and its name, are there to stay.
-    fn make_folder(&self, hash: &BlobHash) -> io::Result<()> {
-        let is_there = &self.folders[usize::from(hash.as_bytes()[0])];
-        if !is_there.load(Ordering::Acquire) {
-            self.disk.create_dir(&folder(hash))?;
-            self.disk.sync_dir(Path::new(BLOBS))?;
-            is_there.store(true, Ordering::Release);
-        }
-        Ok(())
+    /// Returns when the names of all files that were written before are safe.
+    pub(super) fn sync_names(disk: &dyn Disk) -> Result<(), StoreError> {
+        disk.sync_dir(Path::new(BLOBS)).map_err(StoreError::disk(Path::new(BLOBS)))
     }
 
     fn find(&self) -> Result<BTreeMap<BlobHash, Kept>, StoreError> {
         let blobs = Path::new(BLOBS);
         let mut found = BTreeMap::new();
-        let there = self.disk.list(blobs).map_err(StoreError::disk(blobs))?;
-        if !there.is_empty() {
-            // Whoever made them may have ended before this.
-            self.disk.sync_dir(blobs).map_err(StoreError::disk(blobs))?;
-        }
-        for byte in (0..=u8::MAX).filter(|byte| there.contains(&format!("{byte:02x}"))) {
-            self.folders[usize::from(byte)].store(true, Ordering::Release);
-            let folder = blobs.join(format!("{byte:02x}"));
-            for name in self.disk.list(&folder).map_err(StoreError::disk(&folder))? {
-                if name.ends_with(TEMPORARY) {
-                    // Left by a crash in the middle of a put.
-                    let _ = self.disk.remove(&folder.join(name));
-                    continue;
-                }
-                let (text, kept) = name
-                    .strip_suffix(ENCRYPTED)
-                    .map_or((name.as_str(), Kept::Plain), |text| (text, Kept::Encrypted));
-                // Names that are no hash are not ours to touch.
-                let Ok(hash) = BlobHash::parse(text) else { continue };
-                let other = found.insert(hash, kept);
-                if other.is_some() {
-                    // Its owner asked for encryption while it was here in plain: a crash left both.
-                    found.insert(hash, Kept::Encrypted);
-                    self.remove(&hash, Kept::Plain)?;
-                }
+        for name in self.disk.list(blobs).map_err(StoreError::disk(blobs))? {
+            if name.ends_with(TEMPORARY) {
+                // Left by a crash in the middle of a put.
+                let _ = self.disk.remove(&blobs.join(name));
+                continue;
+            }
+            let (text, kept) = name
+                .strip_suffix(ENCRYPTED)
+                .map_or((name.as_str(), Kept::Plain), |text| (text, Kept::Encrypted));
+            // Names that are no hash are not ours to touch.
+            let Ok(hash) = BlobHash::parse(text) else { continue };
+            let other = found.insert(hash, kept);
+            if other.is_some() {
+                // Its owner asked for encryption while it was here in plain: a crash left both.
+                found.insert(hash, Kept::Encrypted);
+                self.remove(&hash, Kept::Plain)?;
             }
         }
         Ok(found)
     }
 }
 
-fn folder(hash: &BlobHash) -> PathBuf {
-    Path::new(BLOBS).join(format!("{:02x}", hash.as_bytes()[0]))
-}
-
 fn path(hash: &BlobHash, kept: Kept) -> PathBuf {
-    match kept {
-        Kept::Plain => folder(hash).join(hash.to_string()),
-        Kept::Encrypted => folder(hash).join(format!("{hash}{ENCRYPTED}")),
-    }
+    Path::new(BLOBS).join(match kept {
+        Kept::Plain => hash.to_string(),
+        Kept::Encrypted => format!("{hash}{ENCRYPTED}"),
+    })
 }
 
 /// 32 secret bytes that are kept in a file of their own (hexadecimal, one line), made at first use. The name of a new

@@ -1,11 +1,13 @@
 //! The index and its log as one: a change is in both, in the same order, and durable when `commit` returns.
 //!
 //! Many threads change and commit at once; one of them writes what all of them have queued, with one sync (group
-//! commit), while the others wait for it.
+//! commit), while the others wait for it. The names of new files are made safe in the same stroke, before the records
+//! that speak of them.
 
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
+use crate::store::files::Files;
 use crate::store::index::Index;
 use crate::store::log::{self, LogState, Writer};
 use crate::store::record::Record;
@@ -25,6 +27,8 @@ struct Shared {
     index: Index,
     /// Applied to the index, not yet safe.
     queue: Vec<Record>,
+    /// Records in the queue speak of files whose names may not be safe.
+    named: bool,
     /// How many records were ever queued.
     queued: u64,
     /// How many of them are safe.
@@ -63,6 +67,11 @@ impl Changing<'_> {
         self.shared.queued += 1;
     }
 
+    /// The names of the files that were written for this change become safe before its records.
+    pub(super) fn names_files(&mut self) {
+        self.shared.named = true;
+    }
+
     /// Whether the log keeps up: refuse changes otherwise.
     pub(super) fn has_room(&self) -> bool {
         self.shared.queue.len() < STORE_QUEUE_COUNT_MAX
@@ -91,6 +100,7 @@ impl Ledger {
             slack,
             index,
             queue: Vec::new(),
+            named: false,
             queued: 0,
             durable: 0,
             failed: 0,
@@ -142,17 +152,18 @@ impl Ledger {
         shared.writing = true;
         let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         let batch = std::mem::take(&mut shared.queue);
+        let named = std::mem::take(&mut shared.named);
         let through = shared.queued;
         let compacted =
             (writer.slot_count() >= shared.compact_at).then(|| log::encode_log(shared.index.records()));
         drop(shared);
 
-        let replaced = compacted.as_ref().map(|log| writer.replace(&*self.disk, log));
-        let result = match replaced {
+        let names = if named { Files::sync_names(&*self.disk) } else { Ok(()) };
+        let result = names.and_then(|()| match compacted.as_ref().map(|log| writer.replace(&*self.disk, log)) {
             Some(Ok(())) => Ok(()),
             // The old log goes on; a full disk must not keep anybody from deleting.
             Some(Err(_)) | None => writer.append(&*self.disk, &batch),
-        };
+        });
         let slot_count = writer.slot_count();
         drop(writer);
 
@@ -167,6 +178,7 @@ impl Ledger {
             Err(error) => {
                 // These records are in the index: they go out with the next try, before whatever came since.
                 shared.queue.splice(0..0, batch);
+                shared.named |= named;
                 shared.failed = through;
                 shared.failure = Some(describe(&error));
             }

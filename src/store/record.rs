@@ -12,8 +12,8 @@ use crate::types::{BlobHash, ClientId, Timestamp};
 
 /// Bytes of a slot.
 pub const SLOT_LEN: usize = 128;
-/// The version of the log that this program reads and writes.
-pub const VERSION: u8 = 1;
+/// The version of the log that this program reads and writes. A store of version 1 had its blobs in 256 folders.
+pub const VERSION: u8 = 2;
 
 const BODY_LEN: usize = 120;
 const CONTEXT: &[u8] = b"blobdvm claims";

@@ -77,6 +77,13 @@ impl BlobStore {
         }
     }
 
+    /// Removes the plain file of a blob that is kept encrypted.
+    pub(super) fn remove_plain(&self, hash: &BlobHash) -> Result<(), StoreError> {
+        let _busy = self.busy(hash);
+        let is_encrypted = self.ledger.read(|index| index.blob(hash).is_some_and(|blob| blob.encrypted));
+        if is_encrypted { self.files.remove(hash, Kept::Plain) } else { Ok(()) }
+    }
+
     pub(super) fn busy(&self, hash: &BlobHash) -> MutexGuard<'_, ()> {
         let [.., last] = *hash.as_bytes();
         self.busy[usize::from(last)].lock().unwrap_or_else(PoisonError::into_inner)
