@@ -20,6 +20,10 @@ use crate::wire::ErrorCode;
 /// A provider that promised a shard.
 pub(crate) type Holder = (ShardIndex, ProviderId);
 
+/// A parity shard is asked for where all who hold data shards have so many fetches more under way: data shards are the
+/// pack as it is, and need no decoding.
+const PARITY_LOAD: usize = 4;
+
 /// Fetches packs. Cheap to clone; clones share what was learned about providers.
 #[derive(Clone)]
 pub(crate) struct Fetcher {
@@ -144,14 +148,15 @@ impl Fetcher {
         is_good && !self.state().demoted.contains(provider) && !self.races.is_suspect(provider)
     }
 
-    /// The key of the holder that promises most.
-    pub(super) fn best<K>(&self, holders: Vec<(K, Holder)>) -> Option<K> {
+    /// The key of the holder that promises most. Shards from `need` on are parity.
+    pub(super) fn best<K>(&self, holders: Vec<(K, Holder)>, need: u8) -> Option<K> {
         let (suspects, state) = (self.races.all_suspects(), self.state());
         let rank = |(_, (shard, provider)): &(K, Holder)| {
             let load = state.load.get(provider).copied().unwrap_or(0);
             let answered = self.latencies.contains_key(provider);
             let is_bad = (self.banned.contains(provider), state.demoted.contains(provider));
             let is_slow = (!answered, suspects.contains(provider));
+            let load = load + if shard.0 < need { 0 } else { PARITY_LOAD };
             (is_bad, is_slow, !self.preferred.contains(provider), load, *shard, *provider)
         };
         holders.into_iter().min_by_key(rank).map(|(key, _)| key)

@@ -155,7 +155,7 @@ impl<'a> Hunt<'a> {
         };
         let all = self.untried.iter().copied().enumerate();
         let open: Vec<_> = all.filter(|(_, holder)| is_open(holder)).collect();
-        let best = self.fetcher.best(open)?;
+        let best = self.fetcher.best(open, self.coding.scheme.need())?;
         Some(self.untried.swap_remove(best))
     }
 

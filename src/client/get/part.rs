@@ -14,6 +14,7 @@ use nix::fcntl::OFlag;
 use sha2::{Digest, Sha256};
 
 use crate::client::get::checked::Sink;
+use crate::client::get::durable::SyncAhead;
 use crate::format::File as Recorded;
 
 /// Shorter files are fetched again: there is only one under way at a time.
@@ -30,6 +31,7 @@ pub(crate) struct PartFile {
     file: File,
     path: PathBuf,
     fate: Fate,
+    ahead: SyncAhead,
 }
 
 /// What becomes of a part that does not get its name.
@@ -54,7 +56,7 @@ impl PartFile {
         let make = |path: &Path| OpenOptions::new().write(true).create_new(true).mode(MODE).open(path);
         let made = tempfile::Builder::new().prefix(PREFIX).suffix(SUFFIX).make_in(folder_of(place), make)?;
         let (file, path) = made.keep().map_err(|error| error.error)?;
-        Ok(Self { file, path, fate: Fate::Vanishes })
+        Ok(Self { file, path, fate: Fate::Vanishes, ahead: SyncAhead::default() })
     }
 
     /// The part that an earlier get has left.
@@ -75,7 +77,8 @@ impl PartFile {
         let is_ours = found.is_file() && found.nlink() == 1 && found.uid() == nix::unistd::geteuid().as_raw();
         // Whoever had it until now may have given it its name.
         let is_there = (found.dev(), found.ino()) == (named.dev(), named.ino());
-        (is_ours && is_there).then_some(Self { file, path, fate: Fate::Stays })
+        let ahead = SyncAhead::default();
+        (is_ours && is_there).then_some(Self { file, path, fate: Fate::Stays, ahead })
     }
 
     /// The file itself.
@@ -99,6 +102,12 @@ impl PartFile {
         self.file.seek(SeekFrom::Start(len)).map(drop)
     }
 
+    /// Returns when what was written is on the disk.
+    pub(crate) fn sync(&mut self) -> io::Result<()> {
+        self.ahead.wait()?;
+        self.file.sync_data()
+    }
+
     /// Gives it its name.
     pub(crate) fn name(mut self, place: &Path) -> io::Result<()> {
         fs::rename(&self.path, place)?;
@@ -119,7 +128,9 @@ impl Drop for PartFile {
 
 impl Write for PartFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.file.write(bytes)
+        let len = self.file.write(bytes)?;
+        self.ahead.wrote(&self.file, len as u64)?;
+        Ok(len)
     }
 
     fn flush(&mut self) -> io::Result<()> {

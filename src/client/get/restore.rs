@@ -164,10 +164,10 @@ impl Restorer {
             WriteError::Source(error) => error,
             WriteError::Sink(source) => failed(source),
         })?;
-        let part = checked.finish(file, &step.path)?;
+        let mut part = checked.finish(file, &step.path)?;
         if part.is_kept() {
             // With its own mode and owner it could not be gone on with: that must not take long.
-            part.file().sync_data().map_err(failed)?;
+            part.sync().map_err(failed)?;
         }
         if file.holes.is_empty() {
             self.metadata.give(part.path(), &step.entry, &step.path);

@@ -94,6 +94,9 @@ struct Parcel {
     wanted: Option<Weak<()>>,
 }
 
+/// Bytes that stand before a WebSocket message (RFC 6455 §5.2).
+const FRAME_HEAD_LEN_MAX: usize = 14;
+
 /// What waits to be written.
 struct Waiting {
     short: mpsc::Receiver<Parcel>,
@@ -104,9 +107,11 @@ struct Waiting {
 
 type Records = Pin<Box<dyn Stream<Item = Result<Message, SocketError>> + Send>>;
 
-/// How WebSockets of the direct path are set up: no message is longer than a record.
+/// How WebSockets of the direct path are set up: no message is longer than a record, and no more is read at a time,
+/// because tungstenite writes zeros over what it reads into.
 pub(super) fn socket_config() -> WebSocketConfig {
     WebSocketConfig::default()
+        .read_buffer_size(RECORD_LEN_MAX + FRAME_HEAD_LEN_MAX)
         .max_message_size(Some(RECORD_LEN_MAX))
         .max_frame_size(Some(RECORD_LEN_MAX))
         .max_write_buffer_size(8 * RECORD_LEN_MAX)
