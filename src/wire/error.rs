@@ -59,7 +59,7 @@ pub enum WireError {
     Json(#[from] serde_json::Error),
     /// The content, or a part of it, is not base64.
     #[error("content is not base64")]
-    Base64(#[from] base64::DecodeError),
+    Base64(#[from] base64_simd::Error),
     /// A field of the content is missing, or contradicts another.
     #[error("field {field:?} is missing or contradicts the rest")]
     Field {

@@ -1,4 +1,5 @@
-//! The WebSocket to a relay, as the SDK uses it.
+//! The WebSocket to a relay, as the SDK uses it. Events are taken from it and given to it beside the SDK, whose own type
+//! of message would copy each.
 
 use std::borrow::Cow;
 use std::io;
@@ -7,7 +8,7 @@ use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use async_wsocket::{Message, WebSocket};
+use async_wsocket::Message;
 use futures_util::future::ready;
 use futures_util::stream::SplitSink;
 use futures_util::{Sink, StreamExt, TryStreamExt};
@@ -16,13 +17,17 @@ use nostr::{ClientMessage, RelayUrl, SubscriptionId, Url};
 use nostr_sdk::pool::ConnectionMode;
 use nostr_sdk::pool::transport::error::TransportError;
 use nostr_sdk::pool::transport::websocket::{WebSocketSink, WebSocketStream, WebSocketTransport};
-use tokio_tungstenite::connect_async_with_config;
+use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::tungstenite::Message as Frame;
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream as Socket, connect_async_with_config};
 
 use super::intake;
 use super::link::{Link, Links};
 use super::room::Room;
 use crate::types::limits::{MESSAGE_LEN_MAX, NOTICE_LEN_MAX};
+
+type WebSocket = Socket<MaybeTlsStream<TcpStream>>;
 
 /// How the SDK connects: like its own transport, but with TCP_NODELAY, with limits, handing events to the link before the
 /// SDK sees them, and telling the link's room what has been taken.
@@ -48,7 +53,7 @@ impl WebSocketTransport for Sockets {
             let room = link.room();
             let (sink, stream) = connect(url, timeout).await?.split();
             let link = Arc::downgrade(&link);
-            let stream = stream.try_filter(move |message| ready(is_for_sdk(message, &link)));
+            let stream = stream.try_filter_map(move |frame| ready(Ok(for_sdk(frame, &link))));
             let stream: WebSocketStream = Box::pin(stream.map_err(TransportError::backend));
             let sink: WebSocketSink = Box::new(RelaySink { sink, room });
             Ok((sink, stream))
@@ -70,7 +75,7 @@ async fn connect(url: &Url, timeout: Duration) -> Result<WebSocket, TransportErr
     let disable_nagle = true;
     let connecting = connect_async_with_config(url.as_str(), Some(config), disable_nagle);
     match tokio::time::timeout(timeout, connecting).await {
-        Ok(Ok((socket, _response))) => Ok(WebSocket::Tokio(socket)),
+        Ok(Ok((socket, _response))) => Ok(socket),
         Ok(Err(error)) => Err(TransportError::backend(error)),
         Err(_elapsed) => Err(failure(format!("no connection within {} s", timeout.as_secs_f32()))),
     }
@@ -80,17 +85,21 @@ fn failure(why: String) -> TransportError {
     TransportError::backend(io::Error::other(why))
 }
 
-/// Hands events over, and says whether a message is left to the SDK: all others, unless they are long, because it keeps
-/// several hundred of them for a while in its notifications.
-fn is_for_sdk(message: &Message, link: &Weak<Link>) -> bool {
-    let Message::Text(text) = message else { return true };
-    if !intake::is_event(text) {
-        return text.len() <= NOTICE_LEN_MAX;
+/// Hands events over, and leaves to the SDK all other messages, unless they are long, because it keeps several hundred of
+/// them for a while in its notifications. Pings are answered by the socket itself.
+fn for_sdk(frame: Frame, link: &Weak<Link>) -> Option<Message> {
+    match frame {
+        Frame::Text(text) if intake::is_event(&text) => {
+            if let (Some(link), Some((name, event))) = (link.upgrade(), intake::read(&text)) {
+                link.receive_event(&name, event);
+            }
+            None
+        }
+        Frame::Text(text) => (text.len() <= NOTICE_LEN_MAX).then(|| Message::Text(text.as_str().to_owned())),
+        Frame::Pong(payload) => Some(Message::Pong(payload.into())),
+        Frame::Close(_) => Some(Message::Close(None)),
+        Frame::Binary(_) | Frame::Ping(_) | Frame::Frame(_) => None,
     }
-    if let (Some(link), Some((name, event))) = (link.upgrade(), intake::read(text)) {
-        link.receive_event(&name, event);
-    }
-    false
 }
 
 /// What goes through the SDK's queue for an event that waits in the room: a CLOSE of a name that no subscription has.
@@ -103,7 +112,7 @@ const TICKET: &str = r#"["CLOSE","ticket"]"#;
 
 /// Takes messages from the SDK's queue; for a ticket, an event from the room.
 struct RelaySink {
-    sink: SplitSink<WebSocket, Message>,
+    sink: SplitSink<WebSocket, Frame>,
     room: Arc<Room>,
 }
 
@@ -115,14 +124,18 @@ impl Sink<Message> for RelaySink {
     }
 
     fn start_send(mut self: Pin<&mut Self>, message: Message) -> Result<(), TransportError> {
-        let message = match message {
+        let frame = match message {
             Message::Text(text) if text == TICKET => match self.room.take() {
-                Some(event) => Message::Text(event),
+                Some(event) => Frame::Text(event.into()),
                 None => return Ok(()),
             },
-            other => other,
+            Message::Text(text) => Frame::Text(text.into()),
+            Message::Binary(bytes) => Frame::Binary(bytes.into()),
+            Message::Ping(payload) => Frame::Ping(payload.into()),
+            Message::Pong(payload) => Frame::Pong(payload.into()),
+            Message::Close(_) => Frame::Close(None),
         };
-        Pin::new(&mut self.sink).start_send(message).map_err(TransportError::backend)
+        Pin::new(&mut self.sink).start_send(frame).map_err(TransportError::backend)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), TransportError>> {
@@ -160,7 +173,8 @@ mod tests {
             (long.clone(), true),
             (long + "x", false),
         ] {
-            assert_eq!(is_for_sdk(&Message::Text(text.clone()), &link), expected, "{text:.20}");
+            let passed_on = for_sdk(Frame::Text(text.clone().into()), &link);
+            assert_eq!(passed_on, expected.then(|| Message::Text(text.clone())), "{text:.20}");
         }
     }
 }
