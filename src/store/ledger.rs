@@ -159,11 +159,12 @@ impl Ledger {
         drop(shared);
 
         let names = if named { Files::sync_names(&*self.disk) } else { Ok(()) };
-        let result = names.and_then(|()| match compacted.as_ref().map(|log| writer.replace(&*self.disk, log)) {
-            Some(Ok(())) => Ok(()),
-            // The old log goes on; a full disk must not keep anybody from deleting.
-            Some(Err(_)) | None => writer.append(&*self.disk, &batch),
-        });
+        let result =
+            names.and_then(|()| match compacted.as_ref().map(|log| writer.replace(&*self.disk, log)) {
+                Some(Ok(())) => Ok(()),
+                // The old log goes on; a full disk must not keep anybody from deleting.
+                Some(Err(_)) | None => writer.append(&*self.disk, &batch),
+            });
         let slot_count = writer.slot_count();
         drop(writer);
 

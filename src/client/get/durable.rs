@@ -12,7 +12,7 @@ use nix::unistd::syncfs;
 
 /// So many files are synced each before it gets its name. Of a large tree that would be most of the time, and a crash in
 /// the middle of a restore means that it is run again.
-const ALONE_MAX: usize = 64;
+const ALONE_MAX: usize = 16;
 
 /// Bytes of a file that are written before they are sent on to the disk. The disk works while the processor does;
 /// synced only at its end, a file waited for most of its bytes then.
