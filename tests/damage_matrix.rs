@@ -210,7 +210,7 @@ impl Stage {
 }
 
 fn path_of(hash: &BlobHash) -> std::path::PathBuf {
-    Path::new("blobs").join(&hash.to_string()[..2]).join(hash.to_string())
+    Path::new("blobs").join(hash.to_string())
 }
 
 fn names(folder: &Path) -> BTreeSet<String> {

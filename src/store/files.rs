@@ -1,8 +1,7 @@
 //! Blobs as files: `blobs/<hash>`, or `blobs/<hash>.enc` where they are encrypted at rest.
 //!
 //! All of them stand in one folder, although there may be a million: file systems index their folders, and place files
-//! of one folder near each other. With 256 folders each put touched metadata of its own and cost twice the time
-//! (`cargo bench --bench store`).
+//! of one folder near each other. And one sync makes the names of many safe, where folders need one each.
 
 use std::collections::BTreeMap;
 use std::io;

@@ -2,8 +2,6 @@
 
 use std::borrow::Cow;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use bytes::{Bytes, BytesMut};
 use nostr::{Event, EventId};
 use serde::{Deserialize, Serialize};
@@ -13,7 +11,7 @@ use crate::types::limits::{AUDIT_COUNT_MAX, AUDIT_PATH_COUNT_MAX};
 use crate::types::merkle::{self, LEAF_LEN};
 use crate::types::{AuditNonce, BlobHash, ClientId, MerkleRoot};
 use crate::wire::bounded::Bounded;
-use crate::wire::chunk::decode_base64;
+use crate::wire::payload::{decode_base64, encode_base64};
 use crate::wire::tags::{expect_kind, request_id, requester, tag};
 use crate::wire::{AUDIT_KIND, Draft, RequestNumber, WireError};
 
@@ -92,7 +90,7 @@ impl Proof {
         bytes.extend_from_slice(&[u8::try_from(self.path.len()).expect("a path is short")]);
         self.path.iter().for_each(|hash| bytes.extend_from_slice(hash));
         bytes.extend_from_slice(&self.leaf);
-        STANDARD.encode(bytes)
+        encode_base64(&bytes)
     }
 
     fn decode(text: &str) -> Result<Self, WireError> {

@@ -1,12 +1,12 @@
 //! Kind 24212: one chunk of a blob, sent by its provider.
 
-use base64_simd::STANDARD;
 use bytes::Bytes;
 use nostr::{Event, EventId};
 use sha2::{Digest, Sha256};
 
 use crate::types::limits::{CHUNK_COUNT_MAX, CHUNK_LEN_MAX};
 use crate::types::{BlobHash, ChunkIndex, ClientId, Timestamp};
+use crate::wire::payload::{decode_base64, encode_base64};
 use crate::wire::tags::{
     blob_hash, expect_kind, malformed, parse_optional, parse_required, request_id, requester, tag, value,
 };
@@ -122,14 +122,4 @@ pub(crate) fn decode_data(content: &str) -> Result<Bytes, WireError> {
         }
         _ => Ok(data.into()),
     }
-}
-
-/// Encodes as standard base64 (RFC 4648 §4).
-pub(crate) fn encode_base64(bytes: &[u8]) -> String {
-    STANDARD.encode_to_string(bytes)
-}
-
-/// Decodes standard base64, padded and canonical; the caller has bounded its length.
-pub(crate) fn decode_base64(text: &str) -> Result<Vec<u8>, WireError> {
-    Ok(STANDARD.decode_to_vec(text)?)
 }

@@ -27,6 +27,7 @@ pub mod draft;
 pub mod error;
 pub mod fuzz;
 pub mod nip01;
+mod payload;
 pub mod request;
 mod request_body;
 pub mod response;

@@ -11,8 +11,8 @@ use crate::types::limits::{
 };
 use crate::types::{AuditNonce, BlobHash, ChunkLen};
 use crate::wire::bounded::Bounded;
-use crate::wire::chunk::{decode_base64, encode_base64};
 use crate::wire::error::cut;
+use crate::wire::payload::{decode_base64, encode_base64};
 use crate::wire::tags::{parse_hash, printable};
 use crate::wire::{Action, ChunkSet, Hashes, RequestNumber, Store, StoreBody, WireError};
 

@@ -187,23 +187,6 @@ fn error_code_is_read_from_the_text_where_no_tag_says_it() {
 }
 
 proptest! {
-    // Two libraries read base64 here: what a chunk may hold must not depend on which.
-    #[test]
-    fn base64_of_chunks_is_what_another_decoder_takes(
-        bytes in proptest::collection::vec(any::<u8>(), 0..200),
-        damage in proptest::option::of((any::<prop::sample::Index>(), "[A-Za-z0-9+/=_ \\n-]{0,2}")),
-    ) {
-        use base64::Engine;
-        use base64::engine::general_purpose::STANDARD;
-        let mut text = chunk::encode_base64(&bytes);
-        prop_assert_eq!(&text, &STANDARD.encode(&bytes));
-        if let Some((at, with)) = damage && !text.is_empty() {
-            let at = at.index(text.len());
-            text.replace_range(at..=at, &with);
-        }
-        prop_assert_eq!(chunk::decode_base64(&text).ok(), STANDARD.decode(&text).ok(), "{}", text);
-    }
-
     #[test]
     fn chunks_and_uploads_round_trip(data in proptest::collection::vec(any::<u8>(), 1..2000), index in 0..320_u32) {
         let (index, data) = (ChunkIndex(index), Bytes::from(data));

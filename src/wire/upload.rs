@@ -4,7 +4,8 @@ use bytes::Bytes;
 use nostr::Event;
 
 use crate::types::{BlobHash, ChunkIndex, ProviderId};
-use crate::wire::chunk::{decode_data, encode_base64, position};
+use crate::wire::chunk::{decode_data, position};
+use crate::wire::payload::encode_base64;
 use crate::wire::tags::{blob_hash, expect_kind, parse_required, tag};
 use crate::wire::{Draft, UPLOAD_KIND, WireError};
 
