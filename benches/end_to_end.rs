@@ -25,15 +25,19 @@ fn main() {
     println!("{mib} MiB that do not compress, 2 of 3, one relay and three providers on this machine\n");
     println!("|     | over          | MB/s | client CPU s/GiB | all CPU s/GiB | client peak MiB |");
     println!("|-----|---------------|-----:|-----------------:|--------------:|----------------:|");
-    let peaks: Vec<_> = WAYS.into_iter().flat_map(|way| measure(way, mib)).collect();
+    // The worlds are kept until the end: for minutes after many files were deleted, ext4 takes several times as long to
+    // make new ones.
+    let worlds = WAYS.map(|way| (way.0, measure(way, mib)));
     println!();
-    for line in peaks {
-        println!("{line}");
+    for (way, world) in &worlds {
+        for (name, pid) in world.servers() {
+            println!("{way}, {name}: peak {} MiB", peak_mib(pid).unwrap_or(0));
+        }
     }
 }
 
-/// Prints the rows of one carrier; returns what the servers took at most.
-fn measure((way, options): (&str, &[&str]), mib: usize) -> Vec<String> {
+/// Prints the rows of one carrier.
+fn measure((way, options): (&str, &[&str]), mib: usize) -> World {
     let world = World::start_with(3, &["--direct", "127.0.0.1:0"]);
     let file = world.file("bench.bin", mib * 1024 * 1024, 1);
     let warm_up = world.file("warm-up.bin", WARM_UP_LEN, 2);
@@ -46,9 +50,7 @@ fn measure((way, options): (&str, &[&str]), mib: usize) -> Vec<String> {
     let get = world.watch(&[options, &["get", "bench.bin", "-o", text(&out)]].concat());
     print_row("get", way, mib, &get, servers_cpu(&world) - between);
     assert!(fs::read(&out).expect("restored") == fs::read(&file).expect("written"), "restored bytes differ");
-    let peak = |pid| peak_mib(pid).unwrap_or(0);
-    let servers = world.servers().into_iter();
-    servers.map(|(name, pid)| format!("{way}, {name}: peak {} MiB", peak(pid))).collect()
+    world
 }
 
 #[expect(clippy::cast_precision_loss, reason = "sizes of files are far below 2^52")]
