@@ -4,9 +4,10 @@
 //! matrix V[row][column] = row^column (0^0 = 1) with `total` rows and `need` columns, and T its upper square. These are
 //! the matrices of Backblaze's and klauspost's libraries (docs/format.md, "Reed-Solomon").
 
-use reed_solomon_erasure::galois_8::ReedSolomon;
+use reed_solomon_erasure::ReedSolomon;
 
 use super::Scheme;
+use super::field::Gf256;
 
 /// Shards that cannot be coded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -27,7 +28,7 @@ pub enum CodecError {
 pub struct Codec {
     scheme: Scheme,
     /// None where there is no parity.
-    code: Option<ReedSolomon>,
+    code: Option<ReedSolomon<Gf256>>,
 }
 
 impl Codec {
