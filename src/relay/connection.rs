@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
-use nostr::{Event, Filter};
+use nostr::Filter;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::watch;
@@ -16,7 +16,8 @@ use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::error::CapacityError;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
-use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::protocol::frame::Frame as SocketFrame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{CloseCode, Data, OpCode};
 use tokio_tungstenite::tungstenite::{Error as SocketError, Message, Utf8Bytes};
 
 use super::fanout::Reader;
@@ -24,7 +25,7 @@ use super::message::{self, ClientMessage, Refusal};
 use super::queue::{Frame, Outgoing, ReaderQueue};
 use super::server::Shared;
 use super::storage::Kept;
-use crate::wire::nip01;
+use crate::wire::Unverified;
 
 type Socket = WebSocketStream<TcpStream>;
 
@@ -95,8 +96,8 @@ async fn write(
 }
 
 fn text_of(frame: Frame) -> Message {
-    // Composed of texts, so that it is one; the check costs little beside the copy.
-    Message::Text(Utf8Bytes::try_from(frame.into_text()).unwrap_or_default())
+    // A frame, and not a text, because that would be checked for being one: it is composed of texts that were.
+    Message::Frame(SocketFrame::message(frame.into_text(), OpCode::Data(Data::Text), true))
 }
 
 /// Answers messages until the client leaves or breaks the rules.
@@ -123,7 +124,7 @@ async fn answer(shared: &Arc<Shared>, reader: &Reader, text: &Utf8Bytes) {
     let answer = match ClientMessage::parse(text) {
         Ok(ClientMessage::Event(event, raw)) => {
             let bytes: &Bytes = text.as_ref();
-            publish(shared, *event, bytes.slice_ref(raw.as_bytes())).await
+            publish(shared, &event, bytes.slice_ref(raw.as_bytes())).await
         }
         Ok(ClientMessage::Request(name, filters)) => return subscribe(shared, reader, name, filters).await,
         Ok(ClientMessage::Close(name)) => return reader.unsubscribe(&name),
@@ -134,15 +135,15 @@ async fn answer(shared: &Arc<Shared>, reader: &Reader, text: &Utf8Bytes) {
 }
 
 /// Verifies, keeps and forwards an event. The answer is its OK.
-async fn publish(shared: &Arc<Shared>, event: Event, text: Bytes) -> String {
-    let id = event.id;
+async fn publish(shared: &Arc<Shared>, event: &Unverified<'_>, text: Bytes) -> String {
+    let id = event.id();
     // The one verification. Whoever reads verifies again, because nobody trusts a relay.
-    if !nip01::verifies(&event) {
+    if !event.verifies() {
         return message::ok(&id, false, "invalid: id or signature does not verify");
     }
     shared.published_count.fetch_add(1, Ordering::Relaxed);
-    if !event.kind.is_ephemeral() {
-        let (shared, event, text) = (shared.clone(), event.clone(), text.clone());
+    if !event.kind().is_ephemeral() {
+        let (shared, event, text) = (shared.clone(), event.clone().into_event(), text.clone());
         let kept = tokio::task::spawn_blocking(move || shared.storage.keep(event, text)).await;
         match kept.unwrap_or(Kept::Failed) {
             Kept::New => {}
@@ -153,7 +154,7 @@ async fn publish(shared: &Arc<Shared>, event: Event, text: Bytes) -> String {
             Kept::Failed => return message::ok(&id, false, "error: cannot be kept"),
         }
     }
-    shared.fanout.publish(&event, &text).await;
+    shared.fanout.publish(event, &text).await;
     message::ok(&id, true, "")
 }
 

@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::join_all;
-use nostr::filter::MatchEventOptions;
-use nostr::{Event, Filter};
+use nostr::Filter;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use super::message;
 use super::queue::{Frame, ReaderQueue, SharedRoom};
 use crate::types::limits::RELAY_SUBSCRIPTION_COUNT_MAX;
+use crate::wire::Unverified;
 
 /// How long a publisher waits for a reader whose queue is full, before that reader is disconnected.
 const SLOW_READER_WAIT: Duration = Duration::from_secs(2);
@@ -55,7 +55,7 @@ impl Fanout {
     }
 
     /// Hands an event to all who listen for it, waiting for those whose queues are full.
-    pub(super) async fn publish(&self, event: &Event, text: &Bytes) {
+    pub(super) async fn publish(&self, event: &Unverified<'_>, text: &Bytes) {
         let mut full = Vec::new();
         for reader in self.readers().values() {
             for name in reader.names_for(event) {
@@ -127,9 +127,8 @@ impl Reader {
     }
 
     /// The subscriptions that want the event.
-    fn names_for(&self, event: &Event) -> Vec<String> {
-        let wants =
-            |filters: &[Filter]| filters.iter().any(|f| f.match_event(event, MatchEventOptions::new()));
+    fn names_for(&self, event: &Unverified<'_>) -> Vec<String> {
+        let wants = |filters: &[Filter]| filters.iter().any(|filter| event.matches(filter));
         let subscriptions = self.subscriptions();
         subscriptions.iter().filter(|(_, filters)| wants(filters)).map(|(name, _)| name.clone()).collect()
     }

@@ -2,19 +2,20 @@
 
 use std::collections::BTreeSet;
 
-use nostr::{Event, EventId, Filter, JsonUtil};
+use nostr::{EventId, Filter, JsonUtil};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::types::limits::{
     EVENT_TAG_COUNT_MAX, FILTER_COUNT_MAX, FILTER_VALUE_COUNT_MAX, SUBSCRIPTION_NAME_LEN_MAX,
 };
+use crate::wire::Unverified;
 
 /// A message from a client. Events are parsed, not verified, here.
 #[derive(Debug)]
 pub(super) enum ClientMessage<'a> {
     /// An event to publish, and its text as it came.
-    Event(Box<Event>, &'a str),
+    Event(Box<Unverified<'a>>, &'a str),
     /// A subscription: its name, and what it wants.
     Request(String, Vec<Filter>),
     /// The end of a subscription.
@@ -78,13 +79,13 @@ fn parse_event(raw: &str) -> Result<ClientMessage<'_>, Refusal> {
     struct OnlyId {
         id: EventId,
     }
-    let Ok(event) = serde_json::from_str::<Event>(raw) else {
+    let Ok(event) = serde_json::from_str::<Unverified<'_>>(raw) else {
         let words = "invalid: not an event";
         let id = serde_json::from_str::<OnlyId>(raw);
         return Err(id.map_or(Refusal::Notice(words), |found| Refusal::Event(found.id, words)));
     };
-    if event.tags.len() > EVENT_TAG_COUNT_MAX {
-        return Err(Refusal::Event(event.id, "invalid: too many tags"));
+    if event.tag_count() > EVENT_TAG_COUNT_MAX {
+        return Err(Refusal::Event(event.id(), "invalid: too many tags"));
     }
     Ok(ClientMessage::Event(Box::new(event), raw))
 }
@@ -168,7 +169,7 @@ mod tests {
             let ClientMessage::Event(parsed, raw) = ClientMessage::parse(&text).unwrap() else {
                 panic!("no event")
             };
-            assert_eq!((*parsed, raw), (event.clone(), spaced.as_str()));
+            assert_eq!((parsed.into_event(), raw), (event.clone(), spaced.as_str()));
         }
         for (before, after) in [("[\"EVENT\",\u{a0}", "]"), (r#"["EVENT","#, ",1]"), (r#"["EVENT","#, "}]")] {
             ClientMessage::parse(&format!("{before}{spaced}{after}")).unwrap_err();

@@ -62,7 +62,9 @@ impl Storage {
         let disk = folder.map(Disk::open).transpose()?;
         if let Some(disk) = &disk {
             for (name, text) in disk.load()? {
-                let event = Event::from_json(&text).ok().filter(|event| event.verify().is_ok());
+                // All of it is sent as text, so all of it must be one.
+                let event = std::str::from_utf8(&text).ok().and_then(|text| Event::from_json(text).ok());
+                let event = event.filter(|event| event.verify().is_ok());
                 match event {
                     Some(event) if slot(&event).as_ref() == Some(&name) => index.insert(name, event, text),
                     _ => tracing::warn!(name, "a kept event is damaged and is left out"),

@@ -34,6 +34,7 @@ pub mod response;
 mod response_body;
 pub mod status;
 pub mod tags;
+pub mod unverified;
 pub mod upload;
 
 #[cfg(test)]
@@ -49,6 +50,7 @@ pub use error::{ErrorCode, WireError};
 pub use request::{Action, Hashes, Request, RequestNumber, Store, StoreBody};
 pub use response::{Answer, BlobInfo, Claim, ItemsOf, Promise, Response};
 pub use status::{Status, StatusKind};
+pub use unverified::Unverified;
 pub use upload::Upload;
 
 /// Kind of the announcement, addressable by `d` = [`SERVICE`].

@@ -2,14 +2,15 @@
 
 use std::borrow::Cow;
 
-use nostr::{Event, SubscriptionId};
+use nostr::SubscriptionId;
 use serde::Deserialize;
 
 use crate::types::limits::EVENT_TAG_COUNT_MAX;
+use crate::wire::Unverified;
 
 /// A relay's `["EVENT", NAME, {…}]` (NIP-01).
 #[derive(Deserialize)]
-struct Delivery<'a>(#[serde(borrow)] Cow<'a, str>, SubscriptionId, Event);
+struct Delivery<'a>(#[serde(borrow)] Cow<'a, str>, SubscriptionId, #[serde(borrow)] Unverified<'a>);
 
 /// Whether a message is `["EVENT", …`.
 pub(super) fn is_event(text: &str) -> bool {
@@ -18,14 +19,14 @@ pub(super) fn is_event(text: &str) -> bool {
 }
 
 /// The event of a message, and the subscription it came under; `None` for anything else. It is not verified.
-pub(in crate::transport) fn read(text: &str) -> Option<(SubscriptionId, Event)> {
+pub(in crate::transport) fn read(text: &str) -> Option<(SubscriptionId, Unverified<'_>)> {
     let Delivery(word, name, event) = serde_json::from_str(text).ok()?;
-    (word == "EVENT" && event.tags.len() <= EVENT_TAG_COUNT_MAX).then_some((name, event))
+    (word == "EVENT" && event.tag_count() <= EVENT_TAG_COUNT_MAX).then_some((name, event))
 }
 
 #[cfg(test)]
 mod tests {
-    use nostr::{EventBuilder, JsonUtil, Keys, Kind, Tag};
+    use nostr::{Event, EventBuilder, JsonUtil, Keys, Kind, Tag};
 
     use super::*;
 
@@ -41,7 +42,8 @@ mod tests {
         for (name, text) in [("s0", r#"["EVENT","s0","#), ("", " [ \"EVENT\" ,\"\",")] {
             let text = format!("{text}{}]", event.as_json());
             assert!(is_event(&text));
-            assert_eq!(read(&text), Some((SubscriptionId::new(name), event.clone())));
+            let (read_name, read_event) = read(&text).unwrap();
+            assert_eq!((read_name, read_event.into_event()), (SubscriptionId::new(name), event.clone()));
         }
     }
 

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use nostr::filter::MatchEventOptions;
 use nostr::{ClientMessage, Event, EventId, Filter, RelayMessage, RelayUrl, SubscriptionId};
 use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, timeout_at};
@@ -15,7 +14,7 @@ use super::session::Session;
 use crate::transport::Incoming;
 use crate::transport::outlet::Outlet;
 use crate::types::limits::{QUERY_ANSWER_LEN_MAX, QUERY_EVENT_COUNT_MAX};
-use crate::wire::nip01;
+use crate::wire::Unverified;
 
 /// A relay that has not sent EOSE by then may not have the subscription: it is asked again.
 const STORED_END_WAIT: Duration = Duration::from_secs(10);
@@ -211,7 +210,7 @@ impl Link {
     /// Takes an event that came under the name of a subscription or query.
     ///
     /// It is verified here, id and signature, after the filters and before anything of it is remembered.
-    pub(super) fn receive_event(&self, name: &SubscriptionId, event: Event) {
+    pub(super) fn receive_event(&self, name: &SubscriptionId, event: Unverified<'_>) {
         let mut state = self.lock();
         if let Some(query) = state.queries.get_mut(name) {
             if !query.take(event) {
@@ -223,9 +222,9 @@ impl Link {
         let Some(listening) = state.subscriptions.get(name) else { return };
         let (filters, outlet) = (listening.filters.clone(), listening.outlet.clone());
         drop(state);
-        let is_asked_for = filters.iter().any(|filter| filter.match_event(&event, MatchEventOptions::new()));
-        if is_asked_for && outlet.wants(&event.id) && nip01::verifies(&event) {
-            outlet.push(Incoming { event, relay: self.url.clone() });
+        let is_asked_for = filters.iter().any(|filter| event.matches(filter));
+        if is_asked_for && outlet.wants(&event.id()) && event.verifies() {
+            outlet.push(Incoming { event: event.into_event(), relay: self.url.clone() });
         }
     }
 
@@ -325,10 +324,11 @@ impl<T> Drop for Answer<'_, T> {
 
 impl Query {
     /// Takes an event of the answer if it was asked for and is what it says. Whether there is room for more.
-    fn take(&mut self, event: Event) -> bool {
-        if !self.filter.match_event(&event, MatchEventOptions::new()) || !nip01::verifies(&event) {
+    fn take(&mut self, event: Unverified<'_>) -> bool {
+        if !event.matches(&self.filter) || !event.verifies() {
             return true;
         }
+        let event = event.into_event();
         let Some(room_len) = self.room_len.checked_sub(event.content.len()) else { return false };
         self.room_len = room_len;
         self.events.push(event);

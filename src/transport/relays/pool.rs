@@ -7,15 +7,16 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, join_all, select_ok};
-use nostr::{Event, Filter, RelayUrl, SubscriptionId};
+use nostr::{Event, EventId, Filter, RelayUrl, SubscriptionId};
 use nostr_sdk::{RelayPool, RelayPoolOptions};
 use tokio::task::JoinSet;
 use tokio::task::coop::consume_budget;
 use tokio::time::{Instant, timeout, timeout_at};
+use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use super::link::{Link, Links};
 use super::room::QueueError;
-use super::session::{self, text_len};
+use super::session;
 use super::socket::Sockets;
 use crate::env::Env;
 use crate::transport::outlet::Outlet;
@@ -125,9 +126,9 @@ impl Relays {
 }
 
 impl Member {
-    /// Puts the event into the relay's queue if there is room now.
-    fn try_send(&self, event: &Event) -> Result<(), QueueError> {
-        let sent = self.link.session().map_or(Err(QueueError::Closed), |session| session.try_send(event));
+    /// Puts the message into the relay's queue if there is room now.
+    fn try_send(&self, message: &Utf8Bytes) -> Result<(), QueueError> {
+        let sent = self.link.session().map_or(Err(QueueError::Closed), |session| session.try_send(message));
         if sent.is_ok() {
             self.is_congested.store(false, Ordering::Relaxed);
         }
@@ -135,19 +136,19 @@ impl Member {
     }
 
     /// Waits for room in the relay's queue, as long as the session lasts.
-    async fn send(&self, event: &Event) -> Result<(), QueueError> {
+    async fn send(&self, message: &Utf8Bytes) -> Result<(), QueueError> {
         match self.link.session() {
-            Some(session) => session.send(event).await,
+            Some(session) => session.send(message).await,
             None => Err(QueueError::Closed),
         }
     }
 
-    /// Waits for room only so long, so that one slow relay does not hold up the others, which have the event.
-    async fn send_in_time(&self, event: &Event) {
+    /// Waits for room only so long, so that one slow relay does not hold up the others, which have the message.
+    async fn send_in_time(&self, message: &Utf8Bytes) {
         if self.is_congested.load(Ordering::Relaxed) {
             return;
         }
-        if timeout(SLOW_RELAY_WAIT, self.send(event)).await.is_err() {
+        if timeout(SLOW_RELAY_WAIT, self.send(message)).await.is_err() {
             tracing::warn!(relay = %self.link.url, "relay takes events too slowly and is left out for now");
             self.is_congested.store(true, Ordering::Relaxed);
         }
@@ -166,26 +167,27 @@ impl Carrier for Relays {
 
     fn publish(&self, event: Event, route: Route) -> BoxFuture<'_, Result<(), TransportError>> {
         Box::pin(async move {
-            check_len(&event)?;
+            let message = message_of(&event)?;
+            drop(event);
             // While there is room nothing below waits: a task that publishes much must let its readers run all the same.
             consume_budget().await;
             let mut is_sent = false;
             let mut full: Vec<&Member> = Vec::new();
             for member in self.on_route(&route) {
-                match member.try_send(&event) {
+                match member.try_send(&message) {
                     Ok(()) => is_sent = true,
                     Err(QueueError::Full) => full.push(member),
                     Err(QueueError::Closed) => {}
                 }
             }
-            if !is_sent && let Some(index) = first_with_room(&full, &event).await {
+            if !is_sent && let Some(index) = first_with_room(&full, &message).await {
                 full.swap_remove(index);
                 is_sent = true;
             }
             if !is_sent {
                 return Err(TransportError::NotConnected { configured_count: self.members.len() });
             }
-            join_all(full.iter().map(|member| member.send_in_time(&event))).await;
+            join_all(full.iter().map(|member| member.send_in_time(&message))).await;
             Ok(())
         })
     }
@@ -196,13 +198,16 @@ impl Carrier for Relays {
         deadline: Duration,
     ) -> BoxFuture<'_, BTreeMap<RelayUrl, Result<(), String>>> {
         Box::pin(async move {
-            if let Err(error) = check_len(&event) {
-                return self.relays().into_iter().map(|url| (url, Err(error.to_string()))).collect();
-            }
+            let message = match message_of(&event) {
+                Ok(message) => message,
+                Err(error) => {
+                    return self.relays().into_iter().map(|url| (url, Err(error.to_string()))).collect();
+                }
+            };
             let until = Instant::now() + deadline;
             let publishing = self.members.iter().map(|member| {
-                let (link, event) = (&member.link, &event);
-                async move { (link.url.clone(), acknowledged(link, event, until).await) }
+                let (link, message) = (&member.link, &message);
+                async move { (link.url.clone(), acknowledged(link, event.id, message, until).await) }
             });
             join_all(publishing).await.into_iter().collect()
         })
@@ -254,33 +259,30 @@ fn pool(links: &Arc<Links>) -> RelayPool {
         .build()
 }
 
-/// Waits until the first of these takes the event; which it was, unless all are gone.
-async fn first_with_room(full: &[&Member], event: &Event) -> Option<usize> {
+/// Waits until the first of these takes the message; which it was, unless all are gone.
+async fn first_with_room(full: &[&Member], message: &Utf8Bytes) -> Option<usize> {
     let waiting = full.iter().enumerate().map(|(index, member)| {
-        let sending = member.send(event);
+        let sending = member.send(message);
         async move { sending.await.map(|()| index) }.boxed()
     });
     let waiting: Vec<_> = waiting.collect();
     if waiting.is_empty() { None } else { select_ok(waiting).await.ok().map(|(index, _others)| index) }
 }
 
-fn check_len(event: &Event) -> Result<(), TransportError> {
-    // JSON makes of one byte at most six, so that most events need not be encoded to see that they fit.
-    if text_len(event) <= MESSAGE_LEN_MAX / 6 {
-        return Ok(());
+/// The message that publishes the event, encoded once for all relays.
+fn message_of(event: &Event) -> Result<Utf8Bytes, TransportError> {
+    let message = nip01::publishing(event);
+    if message.len() > MESSAGE_LEN_MAX {
+        return Err(TransportError::EventTooLarge { len: message.len(), len_max: MESSAGE_LEN_MAX });
     }
-    let len = nip01::json_len(event) + r#"["EVENT",]"#.len();
-    if len > MESSAGE_LEN_MAX {
-        return Err(TransportError::EventTooLarge { len, len_max: MESSAGE_LEN_MAX });
-    }
-    Ok(())
+    Ok(message.into())
 }
 
-async fn acknowledged(link: &Link, event: &Event, until: Instant) -> Result<(), String> {
+async fn acknowledged(link: &Link, id: EventId, message: &Utf8Bytes, until: Instant) -> Result<(), String> {
     let trouble = |otherwise: &str| Err(link.trouble().unwrap_or_else(|| otherwise.to_owned()));
-    let answer = link.acknowledgement(event.id);
+    let answer = link.acknowledgement(id);
     let Some(session) = link.session() else { return trouble("not connected") };
-    if !matches!(timeout_at(until, session.send(event)).await, Ok(Ok(()))) {
+    if !matches!(timeout_at(until, session.send(message)).await, Ok(Ok(()))) {
         return trouble("no room in the send queue before the deadline");
     }
     answer.until(until).await.unwrap_or_else(|| trouble("no answer before the deadline"))

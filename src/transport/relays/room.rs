@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
+use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use crate::types::limits::RELAY_QUEUE_LEN_MAX;
 
@@ -16,7 +17,7 @@ const PLACE_LEN_MIN: u32 = RELAY_QUEUE_LEN_MAX / 512;
 pub(super) struct Room {
     free: Arc<Semaphore>,
     /// The events that the socket has not taken yet, as messages, each with its place.
-    waiting: Mutex<VecDeque<(Place, String)>>,
+    waiting: Mutex<VecDeque<(Place, Utf8Bytes)>>,
 }
 
 /// The room that one event takes.
@@ -36,13 +37,13 @@ impl Room {
         Self { free: Arc::new(Semaphore::new(RELAY_QUEUE_LEN_MAX as usize)), waiting: Mutex::default() }
     }
 
-    /// Waits for room for an event of about `len` bytes.
+    /// Waits for room for a message of `len` bytes.
     pub(super) async fn place(&self, len: usize) -> Result<Place, QueueError> {
         let place = self.free.clone().acquire_many_owned(place_len(len)).await;
         place.map_err(|_closed| QueueError::Closed)
     }
 
-    /// Room for an event of about `len` bytes, if there is some now.
+    /// Room for a message of `len` bytes, if there is some now.
     pub(super) fn try_place(&self, len: usize) -> Result<Place, QueueError> {
         self.free.clone().try_acquire_many_owned(place_len(len)).map_err(|error| match error {
             TryAcquireError::NoPermits => QueueError::Full,
@@ -55,7 +56,7 @@ impl Room {
     pub(super) fn hold(
         &self,
         place: Place,
-        message: String,
+        message: Utf8Bytes,
         send: impl FnOnce() -> Result<(), QueueError>,
     ) -> Result<(), QueueError> {
         // Locked until both queues have it, so that they stand in the same order.
@@ -65,7 +66,7 @@ impl Room {
     }
 
     /// The next message, for a ticket: the socket takes it.
-    pub(super) fn take(&self) -> Option<String> {
+    pub(super) fn take(&self) -> Option<Utf8Bytes> {
         self.waiting().pop_front().map(|(_place, message)| message)
     }
 
@@ -74,7 +75,7 @@ impl Room {
         self.free.close();
     }
 
-    fn waiting(&self) -> MutexGuard<'_, VecDeque<(Place, String)>> {
+    fn waiting(&self) -> MutexGuard<'_, VecDeque<(Place, Utf8Bytes)>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -91,7 +92,7 @@ mod tests {
     const ALL: usize = RELAY_QUEUE_LEN_MAX as usize;
 
     fn queue(room: &Room, len: usize) -> Result<(), QueueError> {
-        room.hold(room.try_place(len)?, len.to_string(), || Ok(()))
+        room.hold(room.try_place(len)?, len.to_string().into(), || Ok(()))
     }
 
     #[test]
@@ -100,7 +101,7 @@ mod tests {
         queue(&room, ALL - 10_000).unwrap();
         assert_eq!(queue(&room, 10_001), Err(QueueError::Full));
         queue(&room, 10_000).unwrap();
-        assert_eq!(room.take(), Some((ALL - 10_000).to_string()));
+        assert_eq!(room.take(), Some((ALL - 10_000).to_string().into()));
         queue(&room, 10_001).unwrap();
         assert_eq!(
             [room.take(), room.take(), room.take()],
@@ -129,7 +130,7 @@ mod tests {
     #[test]
     fn event_that_could_not_be_queued_takes_no_room() {
         let room = Room::new();
-        let refused = room.hold(room.try_place(ALL).unwrap(), String::new(), || Err(QueueError::Full));
+        let refused = room.hold(room.try_place(ALL).unwrap(), Utf8Bytes::default(), || Err(QueueError::Full));
         assert_eq!(refused, Err(QueueError::Full));
         assert_eq!(room.take(), None);
         queue(&room, ALL).unwrap();

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use nostr::{ClientMessage, Event, Tag};
+use nostr::ClientMessage;
 use nostr_sdk::pool::RelayNotification;
 use nostr_sdk::pool::relay::{
     Error as RelayError, RelayLimits, limits::RelayEventLimits, limits::RelayMessageLimits,
@@ -12,13 +12,13 @@ use nostr_sdk::{Relay, RelayOptions, RelayPool, RelayStatus};
 use rand::Rng;
 use tokio::sync::broadcast::{Receiver, error::RecvError};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
+use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use super::link::Link;
 use super::room::{Place, QueueError, Room};
 use super::socket;
 use crate::env::Env;
 use crate::types::limits::{EVENT_TAG_COUNT_MAX, MESSAGE_LEN_MAX, NOTICE_COUNT_MAX};
-use crate::wire::nip01;
 
 /// How long one attempt to connect may take.
 const CONNECT_WAIT_MAX: Duration = Duration::from_secs(10);
@@ -38,20 +38,20 @@ pub(super) struct Session {
 }
 
 impl Session {
-    /// Waits for room, then queues the event.
-    pub(super) async fn send(&self, event: &Event) -> Result<(), QueueError> {
+    /// Waits for room, then queues the message that publishes an event.
+    pub(super) async fn send(&self, message: &Utf8Bytes) -> Result<(), QueueError> {
         loop {
-            let place = self.room.place(text_len(event)).await?;
-            match self.queue(event, place) {
+            let place = self.room.place(message.len()).await?;
+            match self.queue(message, place) {
                 Err(QueueError::Full) => sleep(QUEUE_WAIT).await,
                 done => return done,
             }
         }
     }
 
-    /// Queues the event if there is room now.
-    pub(super) fn try_send(&self, event: &Event) -> Result<(), QueueError> {
-        self.queue(event, self.room.try_place(text_len(event))?)
+    /// Queues the message if there is room now.
+    pub(super) fn try_send(&self, message: &Utf8Bytes) -> Result<(), QueueError> {
+        self.queue(message, self.room.try_place(message.len())?)
     }
 
     /// Queues a small message (REQ, CLOSE) without waiting. Whether it got there.
@@ -65,22 +65,15 @@ impl Session {
         self.relay.disconnect();
     }
 
-    fn queue(&self, event: &Event, place: Place) -> Result<(), QueueError> {
+    fn queue(&self, message: &Utf8Bytes, place: Place) -> Result<(), QueueError> {
         // Without the SDK's waiting for an OK, which many relays never send for ephemeral events.
-        self.room.hold(place, nip01::publishing(event), || {
+        self.room.hold(place, message.clone(), || {
             self.relay.send_msg(socket::ticket()).map_err(|error| match error {
                 RelayError::CantSendChannelMessage { .. } => QueueError::Full,
                 _ => QueueError::Closed,
             })
         })
     }
-}
-
-/// Bytes of the event's texts: about what its message is long.
-pub(super) fn text_len(event: &Event) -> usize {
-    const FIELDS_LEN: usize = 400;
-    let tags = event.tags.iter().flat_map(Tag::as_slice);
-    FIELDS_LEN + event.content.len() + tags.map(|text| text.len() + 4).sum::<usize>()
 }
 
 /// Keeps a link connected, for ever. Ends when the task is dropped.

@@ -126,7 +126,7 @@ impl Sink<Message> for RelaySink {
     fn start_send(mut self: Pin<&mut Self>, message: Message) -> Result<(), TransportError> {
         let frame = match message {
             Message::Text(text) if text == TICKET => match self.room.take() {
-                Some(event) => Frame::Text(event.into()),
+                Some(event) => Frame::Text(event),
                 None => return Ok(()),
             },
             Message::Text(text) => Frame::Text(text.into()),
