@@ -62,7 +62,7 @@ impl Field for Gf256 {
 }
 
 /// Does `work` on all blocks of `input` and `out`, which are of equal length; the last one is filled up with zeros.
-#[inline(always)]
+#[inline]
 fn each(input: &[u8], out: &mut [u8], work: impl Fn(&[u8; LANES], &mut [u8; LANES])) {
     assert_eq!(input.len(), out.len(), "shards are of equal length");
     let (blocks, rest) = input.as_chunks();
@@ -79,7 +79,7 @@ fn each(input: &[u8], out: &mut [u8], work: impl Fn(&[u8; LANES], &mut [u8; LANE
 
 /// `constant` times each byte: the sum of those doublings whose bit in `constant` is set. Only the constant, which is
 /// public, decides what is done.
-#[inline(always)]
+#[inline]
 fn product(mut constant: u8, bytes: &[u8; LANES]) -> [u8; LANES] {
     let (mut doubled, mut sum) = (*bytes, [0; LANES]);
     loop {

@@ -86,9 +86,11 @@ fn promises_to_shrink(data: &[u8]) -> bool {
     if data.len() < SAMPLED_LEN_MIN {
         return true;
     }
+    // One context for all samples: to make one takes longer than to compress a sample.
+    let Ok(mut compressor) = zstd::bulk::Compressor::new(1) else { return true };
     let stride = (data.len() - SAMPLE_LEN) / (SAMPLE_COUNT - 1);
     (0..SAMPLE_COUNT).any(|i| {
         let sample = &data[i * stride..i * stride + SAMPLE_LEN];
-        zstd::bulk::compress(sample, 1).is_ok_and(|frame| frame.len() < SAMPLE_LEN - SAMPLE_LEN / 32)
+        compressor.compress(sample).is_ok_and(|frame| frame.len() < SAMPLE_LEN - SAMPLE_LEN / 32)
     })
 }

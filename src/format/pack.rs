@@ -130,8 +130,10 @@ impl PaddedPack {
     pub(super) fn encode(self) -> (Coding, Vec<Bytes>) {
         let Self { scheme, sealed_len, mask, bytes } = self;
         let shards = make_shards(bytes, scheme, mask.as_ref());
-        let name = |shard: &Bytes| ShardName { hash: BlobHash::of(shard), root: merkle_root(shard) };
-        let names = shards.iter().map(name).collect();
+        let bytes: Vec<&[u8]> = shards.iter().map(Bytes::as_ref).collect();
+        let hashes = BlobHash::of_each(&bytes).into_iter();
+        let names =
+            hashes.zip(&bytes).map(|(hash, shard)| ShardName { hash, root: merkle_root(shard) }).collect();
         (Coding { scheme, sealed_len, mask, shards: names }, shards)
     }
 }

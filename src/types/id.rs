@@ -6,6 +6,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::types::sha256::sha256_each;
+
 /// A text that is no id of the wanted kind.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{text:?} is not {wanted}")]
@@ -141,6 +143,14 @@ impl BlobHash {
     /// The hash that names `bytes` (FIPS 180-4).
     pub fn of(bytes: &[u8]) -> Self {
         Self(Sha256::digest(bytes).into())
+    }
+
+    /// The hashes that name blobs of one length, in the time of fewer.
+    ///
+    /// # Panics
+    /// If they are not of one length.
+    pub fn of_each(blobs: &[&[u8]]) -> Vec<Self> {
+        sha256_each(&[], blobs).into_iter().map(Self).collect()
     }
 }
 

@@ -3,12 +3,15 @@
 use sha2::{Digest, Sha256};
 
 use crate::types::MerkleRoot;
+pub use crate::types::sha256::Hash;
+use crate::types::sha256::sha256_each;
 
 /// Bytes of a leaf; the last one may be shorter.
 pub const LEAF_LEN: usize = 1024;
 
-/// Hash of a leaf or of an inner node.
-pub type Hash = [u8; 32];
+/// What stands before a leaf, and before two nodes, so that none is taken for the other.
+const LEAF: u8 = 0;
+const NODE: u8 = 1;
 
 /// Leaves of a blob of `len` bytes.
 pub fn leaf_count(len: u64) -> u64 {
@@ -17,13 +20,13 @@ pub fn leaf_count(len: u64) -> u64 {
 
 /// Root of the tree over `bytes`; of no bytes, the hash of nothing.
 pub fn merkle_root(bytes: &[u8]) -> MerkleRoot {
-    root_over(bytes.chunks(LEAF_LEN))
+    root_over(leaf_hashes(bytes))
 }
 
 /// The siblings on the way from leaf `leaf_index` of `bytes` up to the root (RFC 6962 §2.1.1). None if there is no such
 /// leaf.
 pub fn prove(bytes: &[u8], leaf_index: usize) -> Option<Vec<Hash>> {
-    path_over(bytes.chunks(LEAF_LEN), leaf_index)
+    path_over(leaf_hashes(bytes), leaf_index)
 }
 
 /// Whether `leaf` is leaf `leaf_index` of the `leaf_count` leaves under `root` (RFC 9162 §2.1.3.2).
@@ -53,47 +56,53 @@ pub fn verify(leaf: &[u8], leaf_index: u64, leaf_count: u64, path: &[Hash], root
     last == 0 && hash == *root.as_bytes()
 }
 
-fn root_over<'a>(leaves: impl Iterator<Item = &'a [u8]>) -> MerkleRoot {
-    // Complete subtrees, each higher than the one after it: two of one height meet as soon as there are two.
-    let mut subtrees: Vec<(u32, Hash)> = Vec::with_capacity(32);
-    for leaf in leaves {
-        let (mut height, mut hash) = (0, leaf_hash(leaf));
-        while let Some((_, left)) = subtrees.pop_if(|(other, _)| *other == height) {
-            hash = node_hash(&left, &hash);
-            height += 1;
-        }
-        subtrees.push((height, hash));
+fn root_over(leaves: Vec<Hash>) -> MerkleRoot {
+    let mut level = leaves;
+    while level.len() > 1 {
+        level = parents(&level);
     }
-    let root =
-        subtrees.into_iter().rev().map(|(_, hash)| hash).reduce(|right, left| node_hash(&left, &right));
-    MerkleRoot::new(root.unwrap_or_else(|| Sha256::digest([]).into()))
+    MerkleRoot::new(level.pop().unwrap_or_else(|| Sha256::digest([]).into()))
 }
 
-fn path_over<'a>(leaves: impl Iterator<Item = &'a [u8]>, leaf_index: usize) -> Option<Vec<Hash>> {
-    let mut level: Vec<Hash> = leaves.map(leaf_hash).collect();
-    let mut index = leaf_index;
+fn path_over(leaves: Vec<Hash>, leaf_index: usize) -> Option<Vec<Hash>> {
+    let (mut level, mut index) = (leaves, leaf_index);
     if index >= level.len() {
         return None;
     }
     let mut path = Vec::new();
     while level.len() > 1 {
         path.extend(level.get(index ^ 1));
-        let join = |pair: &[Hash]| match pair {
-            [left, right] => node_hash(left, right),
-            alone => alone[0],
-        };
-        level = level.chunks(2).map(join).collect();
+        level = parents(&level);
         index /= 2;
     }
     Some(path)
 }
 
+/// The hashes of all leaves, in order.
+fn leaf_hashes(bytes: &[u8]) -> Vec<Hash> {
+    let leaves = bytes.chunks_exact(LEAF_LEN);
+    let last = leaves.remainder();
+    let mut hashes = sha256_each(&[LEAF], &leaves.collect::<Vec<_>>());
+    if !last.is_empty() {
+        hashes.push(leaf_hash(last));
+    }
+    hashes
+}
+
+/// The level above: two nodes meet in one; one without a right neighbour rises as it is.
+fn parents(level: &[Hash]) -> Vec<Hash> {
+    let (pairs, alone) = level.as_chunks::<2>();
+    let mut parents = sha256_each(&[NODE], &pairs.iter().map(|pair| pair.as_flattened()).collect::<Vec<_>>());
+    parents.extend(alone);
+    parents
+}
+
 fn leaf_hash(leaf: &[u8]) -> Hash {
-    Sha256::new().chain_update([0]).chain_update(leaf).finalize().into()
+    Sha256::new_with_prefix([LEAF]).chain_update(leaf).finalize().into()
 }
 
 fn node_hash(left: &Hash, right: &Hash) -> Hash {
-    Sha256::new().chain_update([1]).chain_update(left).chain_update(right).finalize().into()
+    Sha256::new_with_prefix([NODE]).chain_update(left).chain_update(right).finalize().into()
 }
 
 #[cfg(test)]
@@ -122,7 +131,10 @@ mod tests {
     fn roots_are_those_of_rfc_6962() {
         let leaves = leaves();
         for (count, root) in (1..).zip(ROOTS) {
-            assert_eq!(root_over(leaves[..count].iter().map(Vec::as_slice)).to_string(), root);
+            assert_eq!(
+                root_over(leaves[..count].iter().map(|leaf| leaf_hash(leaf)).collect()).to_string(),
+                root
+            );
         }
         assert_eq!(
             merkle_root(&[]).to_string(),
@@ -132,7 +144,7 @@ mod tests {
 
     #[test]
     fn path_of_the_first_of_eight_is_that_of_the_reference() {
-        let path = path_over(leaves().iter().map(Vec::as_slice), 0).unwrap();
+        let path = path_over(leaves().iter().map(|leaf| leaf_hash(leaf)).collect(), 0).unwrap();
         let expected = [
             "96a296d224f285c67bee93c30f8a309157f0daa35dc5b87e410b78630a09cfc7",
             "5f083f0a1a33ca076a95279832580db3e0ef4584bdff1f54c8a360f50de3031e",

@@ -6,6 +6,7 @@ pub mod id;
 pub mod index;
 pub mod limits;
 pub mod merkle;
+mod sha256;
 pub mod time;
 
 pub use blob::Blob;
