@@ -34,6 +34,8 @@ const SEND_WAIT_MAX: Duration = Duration::from_secs(20);
 /// How often a quiet client is pinged, and how long nothing may come from it before it counts as gone.
 const PING_INTERVAL: Duration = Duration::from_secs(30);
 const SILENCE_MAX: Duration = Duration::from_secs(90);
+/// What a message is read into, if it is not longer; several may share one.
+pub(super) const READ_BUFFER_LEN: usize = 128 * 1024;
 /// How long closing may take.
 const CLOSE_WAIT_MAX: Duration = Duration::from_secs(1);
 
@@ -72,7 +74,7 @@ async fn write(
             let next = timeout(PING_INTERVAL, outgoing.recv()).await;
             let sending = async {
                 match next {
-                    Ok(Some(next)) => sink.feed(text_of(next.frame)).await?,
+                    Ok(Some(next)) => sink.feed(message_of(next.frame)).await?,
                     Ok(None) => std::future::pending().await,
                     Err(_idle) => sink.feed(Message::Ping(Bytes::new())).await?,
                 }
@@ -95,9 +97,11 @@ async fn write(
     }
 }
 
-fn text_of(frame: Frame) -> Message {
-    // A frame, and not a text, because that would be checked for being one: it is composed of texts that were.
-    Message::Frame(SocketFrame::message(frame.into_text(), OpCode::Data(Data::Text), true))
+fn message_of(frame: Frame) -> Message {
+    let text = frame.into_text();
+    debug_assert!(std::str::from_utf8(&text).is_ok(), "composed of texts");
+    // A frame, and not a text, because that would be checked for being one once more.
+    Message::Frame(SocketFrame::message(text, OpCode::Data(Data::Text), true))
 }
 
 /// Answers messages until the client leaves or breaks the rules.
@@ -122,10 +126,7 @@ async fn read(shared: Arc<Shared>, reader: Arc<Reader>, mut stream: SplitStream<
 
 async fn answer(shared: &Arc<Shared>, reader: &Reader, text: &Utf8Bytes) {
     let answer = match ClientMessage::parse(text) {
-        Ok(ClientMessage::Event(event, raw)) => {
-            let bytes: &Bytes = text.as_ref();
-            publish(shared, &event, bytes.slice_ref(raw.as_bytes())).await
-        }
+        Ok(ClientMessage::Event(event, raw)) => publish(shared, *event, part(text.as_ref(), raw)).await,
         Ok(ClientMessage::Request(name, filters)) => return subscribe(shared, reader, name, filters).await,
         Ok(ClientMessage::Close(name)) => return reader.unsubscribe(&name),
         Err(refusal) => refusal.answer(),
@@ -134,13 +135,22 @@ async fn answer(shared: &Arc<Shared>, reader: &Reader, text: &Utf8Bytes) {
     reader.queue.send(Frame::whole(answer)).await;
 }
 
+/// A part of a message. It keeps no more in memory than twice its length, which is what is counted of it: a short one would
+/// keep the buffer that it was read into, or the blanks around it.
+fn part(message: &Bytes, part: &str) -> Bytes {
+    if part.len() < READ_BUFFER_LEN / 2 || part.len() < message.len() / 2 {
+        return Bytes::copy_from_slice(part.as_bytes());
+    }
+    message.slice_ref(part.as_bytes())
+}
+
 /// Verifies, keeps and forwards an event. The answer is its OK.
-async fn publish(shared: &Arc<Shared>, event: &Unverified<'_>, text: Bytes) -> String {
+async fn publish(shared: &Arc<Shared>, event: Unverified<'_>, text: Bytes) -> String {
     let id = event.id();
     // The one verification. Whoever reads verifies again, because nobody trusts a relay.
-    if !event.verifies() {
+    let Some(event) = event.verified() else {
         return message::ok(&id, false, "invalid: id or signature does not verify");
-    }
+    };
     shared.published_count.fetch_add(1, Ordering::Relaxed);
     if !event.kind().is_ephemeral() {
         let (shared, event, text) = (shared.clone(), event.clone().into_event(), text.clone());
@@ -154,7 +164,7 @@ async fn publish(shared: &Arc<Shared>, event: &Unverified<'_>, text: Bytes) -> S
             Kept::Failed => return message::ok(&id, false, "error: cannot be kept"),
         }
     }
-    shared.fanout.publish(event, &text).await;
+    shared.fanout.publish(&event, &text).await;
     message::ok(&id, true, "")
 }
 
@@ -170,4 +180,25 @@ async fn subscribe(shared: &Shared, reader: &Reader, name: String, filters: Vec<
         }
     }
     reader.queue.send(Frame::whole(message::end_of_stored(&name))).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn part_keeps_no_message_in_memory_that_is_much_longer() {
+        for (before, len, is_copy) in [
+            (0, 100, true),
+            (READ_BUFFER_LEN * 2, READ_BUFFER_LEN, true),
+            (20, READ_BUFFER_LEN / 2 - 1, true),
+            (20, READ_BUFFER_LEN / 2, false),
+        ] {
+            let message = Bytes::from(" ".repeat(before) + &"x".repeat(len));
+            let text = std::str::from_utf8(&message[before..]).unwrap();
+            let part = part(&message, text);
+            assert_eq!(part, text);
+            assert_eq!(message.is_unique(), is_copy, "{len} bytes after {before}");
+        }
+    }
 }

@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use super::message;
 use super::queue::{Frame, ReaderQueue, SharedRoom};
 use crate::types::limits::RELAY_SUBSCRIPTION_COUNT_MAX;
-use crate::wire::Unverified;
+use crate::wire::Verified;
 
 /// How long a publisher waits for a reader whose queue is full, before that reader is disconnected.
 const SLOW_READER_WAIT: Duration = Duration::from_secs(2);
@@ -55,7 +55,7 @@ impl Fanout {
     }
 
     /// Hands an event to all who listen for it, waiting for those whose queues are full.
-    pub(super) async fn publish(&self, event: &Unverified<'_>, text: &Bytes) {
+    pub(super) async fn publish(&self, event: &Verified<'_>, text: &Bytes) {
         let mut full = Vec::new();
         for reader in self.readers().values() {
             for name in reader.names_for(event) {
@@ -127,7 +127,7 @@ impl Reader {
     }
 
     /// The subscriptions that want the event.
-    fn names_for(&self, event: &Unverified<'_>) -> Vec<String> {
+    fn names_for(&self, event: &Verified<'_>) -> Vec<String> {
         let wants = |filters: &[Filter]| filters.iter().any(|filter| event.matches(filter));
         let subscriptions = self.subscriptions();
         subscriptions.iter().filter(|(_, filters)| wants(filters)).map(|(name, _)| name.clone()).collect()

@@ -1,8 +1,11 @@
 //! What fuzzing calls (`fuzz/`): each function takes any bytes, and panics where a law of the relay is broken.
 
+use nostr::{Event, JsonUtil};
+
 use super::handshake;
 use super::message::ClientMessage;
 use super::options::RelayOptions;
+use crate::wire::nip01;
 
 /// The body of a target.
 pub type Target = fn(&[u8]);
@@ -15,8 +18,12 @@ pub const TARGETS: [(&str, Target); 2] =
 pub fn client_message(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     match ClientMessage::parse(text) {
-        Ok(ClientMessage::Event(_, raw)) => {
+        Ok(ClientMessage::Event(event, raw)) => {
             assert!(bytes.as_ptr_range().contains(&raw.as_ptr()), "an event is forwarded as it came");
+            let general = Event::from_json(raw).ok();
+            let verdict = general.as_ref().map(nip01::verifies);
+            assert_eq!(general, Some(event.clone().whole()), "it is what others read in its text");
+            assert_eq!(verdict, Some(event.verified().is_some()), "it verifies for all or for nobody");
         }
         Ok(ClientMessage::Request(..) | ClientMessage::Close(_)) => {}
         Err(refusal) => {

@@ -11,6 +11,7 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
+use super::connection::READ_BUFFER_LEN;
 use super::options::RelayOptions;
 use crate::types::limits::{
     EVENT_TAG_COUNT_MAX, FILTER_COUNT_MAX, RELAY_ANSWER_COUNT_MAX, RELAY_SUBSCRIPTION_COUNT_MAX,
@@ -40,6 +41,7 @@ pub(super) async fn accept(
     );
     stream.write_all(answer.as_bytes()).await.ok()?;
     let config = WebSocketConfig::default()
+        .read_buffer_size(READ_BUFFER_LEN)
         .max_message_size(Some(options.message_len_max))
         .max_frame_size(Some(options.message_len_max));
     Some(WebSocketStream::from_partially_read(stream, rest, Role::Server, Some(config)).await)

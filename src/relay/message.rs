@@ -169,7 +169,7 @@ mod tests {
             let ClientMessage::Event(parsed, raw) = ClientMessage::parse(&text).unwrap() else {
                 panic!("no event")
             };
-            assert_eq!((parsed.into_event(), raw), (event.clone(), spaced.as_str()));
+            assert_eq!((parsed.whole(), raw), (event.clone(), spaced.as_str()));
         }
         for (before, after) in [("[\"EVENT\",\u{a0}", "]"), (r#"["EVENT","#, ",1]"), (r#"["EVENT","#, "}]")] {
             ClientMessage::parse(&format!("{before}{spaced}{after}")).unwrap_err();

@@ -21,7 +21,7 @@ impl Frame {
         Self { head: text, event: None }
     }
 
-    /// A message that ends with an event and a bracket.
+    /// A message that ends with an event, which is UTF-8, and a bracket.
     pub(super) fn with_event(head: String, event: Bytes) -> Self {
         Self { head, event: Some(event) }
     }

@@ -74,7 +74,7 @@ impl Storage {
         Ok(Self { disk, writing: Mutex::default(), index: Mutex::new(index) })
     }
 
-    /// Keeps a verified event, if it is of a kind to be kept. Blocks until it is on disk.
+    /// Keeps a verified event and its text, which is UTF-8, if it is of a kind to be kept. Blocks until it is on disk.
     pub(super) fn keep(&self, event: Event, text: Bytes) -> Kept {
         let Some(name) = slot(&event) else { return Kept::New };
         if text.len() > STORED_EVENT_LEN_MAX {
@@ -234,6 +234,20 @@ mod tests {
         let text = std::fs::read_to_string(&file).unwrap().replace("content 5", "content 6");
         std::fs::write(&file, text).unwrap();
         assert_eq!(Storage::open(Some(dir.path().to_owned())).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn file_that_is_no_text_is_left_out() {
+        let dir = tempfile::tempdir().unwrap();
+        let storage = Storage::open(Some(dir.path().to_owned())).unwrap();
+        keep(&storage, &event(31_999, 5, "d", &Keys::generate()));
+        let file = std::fs::read_dir(dir.path()).unwrap().next().unwrap().unwrap().path();
+        let good = std::fs::read(&file).unwrap();
+        // A field that nobody asks for.
+        for (field, count) in [(&b",\"x\":\"y\"}"[..], 1), (b",\"x\":\"\xff\"}", 0)] {
+            std::fs::write(&file, [&good[..good.len() - 1], field].concat()).unwrap();
+            assert_eq!(Storage::open(Some(dir.path().to_owned())).unwrap().count(), count);
+        }
     }
 
     #[test]

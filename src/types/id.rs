@@ -145,7 +145,7 @@ impl BlobHash {
         Self(Sha256::digest(bytes).into())
     }
 
-    /// The hashes that name blobs of one length, in the time of fewer.
+    /// The hashes that name blobs of one length; faster than one after the other.
     ///
     /// # Panics
     /// If they are not of one length.

@@ -1,7 +1,7 @@
 //! SHA-256 (FIPS 180-4) of several texts of one length, side by side.
 //!
 //! The processor's instructions for SHA-256 spend much of their time waiting for each other. Where the blocks of several
-//! texts take turns, the instructions of one fill the pauses of another: 2.0 GB/s instead of 1.6 on one core. The
+//! texts take turns, the instructions of one fill the pauses of another: 2.0 GB/s instead of 1.6 on one core (Zen 3). The
 //! compression function is the library's; here are the padding and the turns.
 
 use std::slice;
@@ -9,7 +9,7 @@ use std::slice;
 use sha2::digest::generic_array::GenericArray;
 use sha2::{Digest, Sha256, compress256};
 
-/// A hash.
+/// A SHA-256; in a Merkle tree, of a leaf or of an inner node.
 pub type Hash = [u8; 32];
 
 /// Texts that take turns. More fill no more pauses.
@@ -30,6 +30,7 @@ type Block = [u8; BLOCK_LEN];
 /// If the texts are not of one length, or `prefix` is longer than 32 bytes.
 pub(crate) fn sha256_each(prefix: &[u8], texts: &[&[u8]]) -> Vec<Hash> {
     assert!(prefix.len() <= BLOCK_LEN / 2, "a prefix is short");
+    assert!(texts.windows(2).all(|pair| pair[0].len() == pair[1].len()), "texts are of one length");
     let mut hashes = Vec::with_capacity(texts.len());
     for group in texts.chunks(LANES) {
         match *group {
@@ -48,7 +49,6 @@ fn alone(prefix: &[u8], text: &[u8]) -> Hash {
 
 fn side_by_side<const N: usize>(prefix: &[u8], texts: [&[u8]; N]) -> [Hash; N] {
     let len = texts[0].len();
-    assert!(texts.iter().all(|text| text.len() == len), "texts are of one length");
     let mut states = [INITIAL; N];
 
     // The prefix makes a block with the beginning of the text, if that is long enough; if not, it goes with the end.
@@ -65,7 +65,7 @@ fn side_by_side<const N: usize>(prefix: &[u8], texts: [&[u8]; N]) -> [Hash; N] {
         compress(&mut states, parts.map(|(blocks, _)| &blocks[index]));
     }
 
-    let bits = ((prefix.len() + len) as u64 * 8).to_be_bytes();
+    let bits = bits(prefix.len() + len);
     let ends = parts.map(|(_, rest)| block_of(&[tail_prefix, rest, &[0x80]]));
     let end_len = tail_prefix.len() + parts[0].1.len();
     let mut lasts = ends;
@@ -78,6 +78,11 @@ fn side_by_side<const N: usize>(prefix: &[u8], texts: [&[u8]; N]) -> [Hash; N] {
     }
     compress(&mut states, lasts.each_ref());
     states.map(bytes_of)
+}
+
+/// How the length of a text is written at its end.
+fn bits(len: usize) -> [u8; 8] {
+    (len as u64 * 8).to_be_bytes()
 }
 
 /// These parts, and zeros up to the end of the block.
@@ -132,15 +137,15 @@ mod tests {
     }
 
     #[test]
-    fn long_texts_have_their_length_in_bits() {
-        let text = vec![0x5a; 64 << 20];
-        let hashes = sha256_each(&[], &[&text, &text]);
-        assert_eq!(hashes, [alone(&[], &text); 2]);
+    fn length_is_written_in_bits_and_in_all_of_eight_bytes() {
+        assert_eq!(bits(3), [0, 0, 0, 0, 0, 0, 0, 24]);
+        assert_eq!(bits(1 << 29), [0, 0, 0, 1, 0, 0, 0, 0]);
+        assert_eq!(bits(1 << 32), [0, 0, 0, 8, 0, 0, 0, 0]);
     }
 
     #[test]
     #[should_panic(expected = "one length")]
-    fn texts_of_other_lengths_are_refused() {
-        sha256_each(&[], &[b"a", b"bc"]);
+    fn text_of_another_length_is_refused() {
+        sha256_each(&[], &[b"a", b"b", b"c", b"d", b"ef"]);
     }
 }

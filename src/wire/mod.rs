@@ -50,7 +50,7 @@ pub use error::{ErrorCode, WireError};
 pub use request::{Action, Hashes, Request, RequestNumber, Store, StoreBody};
 pub use response::{Answer, BlobInfo, Claim, ItemsOf, Promise, Response};
 pub use status::{Status, StatusKind};
-pub use unverified::Unverified;
+pub use unverified::{Unverified, Verified};
 pub use upload::Upload;
 
 /// Kind of the announcement, addressable by `d` = [`SERVICE`].

@@ -1,15 +1,21 @@
-//! Events as they came: read from their JSON once, and not verified.
+//! Events as they came: read from their JSON once, verified when somebody wants them.
 
 use std::borrow::Cow;
+use std::fmt;
+use std::ops::Deref;
 
 use nostr::filter::MatchEventOptions;
 use nostr::secp256k1::schnorr::Signature;
 use nostr::{Event, EventId, Filter, Kind, PublicKey, Tags, Timestamp};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use crate::wire::nip01;
 
 /// An event that says of itself what it is. Its content stays where it was read, as long as nobody wants it.
+///
+/// It is read from JSON text, and from nothing else: what is borrowed from there stands there as it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unverified<'a> {
     /// The event without its content.
@@ -17,7 +23,11 @@ pub struct Unverified<'a> {
     content: Cow<'a, str>,
 }
 
-impl Unverified<'_> {
+/// An event whose id is the hash of what it holds, signed by its author.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verified<'a>(Unverified<'a>);
+
+impl<'a> Unverified<'a> {
     /// The id that it says it has.
     pub fn id(&self) -> EventId {
         self.envelope.id
@@ -35,31 +45,61 @@ impl Unverified<'_> {
 
     /// Whether the filter wants it.
     pub fn matches(&self, filter: &Filter) -> bool {
+        // Only a search (NIP-50) looks at contents; whatever else the filter says is cheaper to compare.
         let options = MatchEventOptions::new();
-        // Only a search (NIP-50) looks at contents.
-        match filter.search {
-            None => filter.match_event(&self.envelope, options),
-            Some(_) => filter.match_event(&self.clone().into_event(), options),
-        }
+        filter.match_event(&self.envelope, options.nip50(false))
+            && (filter.search.is_none() || filter.match_event(&self.clone().whole(), options))
     }
 
-    /// Whether the id is the hash of the event's content, and the signature its author's.
-    pub fn verifies(&self) -> bool {
-        // What is borrowed stood in JSON as it is: a text with escapes is made anew, and control characters are refused.
-        let is_plain = matches!(self.content, Cow::Borrowed(_)) || nip01::is_plain(&self.content);
-        nip01::verifies_with(&self.envelope, &self.content, is_plain)
+    /// The event, if its id is the hash of what it holds and the signature its author's.
+    pub fn verified(self) -> Option<Verified<'a>> {
+        // A text with escapes is made anew, and control characters are refused: what is borrowed is plain.
+        let is_borrowed = matches!(self.content, Cow::Borrowed(_));
+        debug_assert!(!is_borrowed || nip01::is_plain(&self.content), "it was read from JSON text");
+        let is_plain = is_borrowed || nip01::is_plain(&self.content);
+        nip01::verifies_with(&self.envelope, &self.content, is_plain).then_some(Verified(self))
     }
 
-    /// The event, with its content, verified or not.
-    pub fn into_event(self) -> Event {
+    /// The event with its content, whether it verifies or not.
+    pub(crate) fn whole(self) -> Event {
         let mut event = self.envelope;
         event.content = self.content.into_owned();
         event
     }
 }
 
+impl Verified<'_> {
+    /// The event, with its content.
+    pub fn into_event(self) -> Event {
+        self.0.whole()
+    }
+}
+
+impl<'a> Deref for Verified<'a> {
+    type Target = Unverified<'a>;
+
+    fn deref(&self) -> &Unverified<'a> {
+        &self.0
+    }
+}
+
 impl<'de: 'a, 'a> Deserialize<'de> for Unverified<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(Object)
+    }
+}
+
+/// Takes a JSON object, where a derived reader would take an array of the values too, which no other client could read.
+struct Object;
+
+impl<'de> Visitor<'de> for Object {
+    type Value = Unverified<'de>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("an event")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Unverified<'de>, A::Error> {
         #[derive(Deserialize)]
         struct Fields<'a> {
             id: EventId,
@@ -71,8 +111,9 @@ impl<'de: 'a, 'a> Deserialize<'de> for Unverified<'a> {
             content: Cow<'a, str>,
             sig: Signature,
         }
-        let Fields { id, pubkey, created_at, kind, tags, content, sig } = Fields::deserialize(deserializer)?;
-        Ok(Self { envelope: Event::new(id, pubkey, created_at, kind, tags, "", sig), content })
+        let Fields { id, pubkey, created_at, kind, tags, content, sig } =
+            Fields::deserialize(MapAccessDeserializer::new(map))?;
+        Ok(Unverified { envelope: Event::new(id, pubkey, created_at, kind, tags, "", sig), content })
     }
 }
 
@@ -105,8 +146,8 @@ mod tests {
             for json in [json.replace('x', "\\u0078").replace('/', "\\/"), json] {
                 let read: Unverified<'_> = serde_json::from_str(&json).unwrap();
                 prop_assert_eq!((read.id(), read.kind(), read.tag_count()), (event.id, event.kind, event.tags.len()));
-                prop_assert_eq!(read.verifies(), !spoiled, "{}", json);
-                prop_assert_eq!(read.into_event(), event.clone());
+                prop_assert_eq!(read.clone().verified().is_some(), !spoiled, "{}", json);
+                prop_assert_eq!(read.whole(), event.clone());
             }
         }
     }
@@ -129,8 +170,11 @@ mod tests {
 
     #[test]
     fn what_is_no_event_is_refused() {
-        let json = event("words", Vec::new()).as_json();
+        let event = event("words", Vec::new());
+        let json = event.as_json();
+        let (id, author, time, sig) = (event.id, event.pubkey, event.created_at, event.sig);
         for wrong in [
+            format!(r#"["{id}","{author}",{time},24212,[],"words","{sig}"]"#),
             json.replace("\"words\"", "1"),
             json.replace("\"words\"", "\"wo\nrds\""),
             json.replace("\"sig\"", "\"seal\""),

@@ -54,7 +54,8 @@ impl Cipher for ChaChaPoly {
     }
 }
 
-/// 32 zero bits, and the number in 64 bits, least significant byte first.
+/// 32 zero bits, and the number in 64 bits, least significant byte first. The number is the record's: `Sealer` gives none
+/// twice, snow refuses the last one, and the key is of this connection and direction alone.
 fn nonce_of(number: u64) -> Nonce {
     let mut nonce = Nonce::default();
     nonce[4..].copy_from_slice(&number.to_le_bytes());

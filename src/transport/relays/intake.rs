@@ -43,7 +43,7 @@ mod tests {
             let text = format!("{text}{}]", event.as_json());
             assert!(is_event(&text));
             let (read_name, read_event) = read(&text).unwrap();
-            assert_eq!((read_name, read_event.into_event()), (SubscriptionId::new(name), event.clone()));
+            assert_eq!((read_name, read_event.whole()), (SubscriptionId::new(name), event.clone()));
         }
     }
 

@@ -14,7 +14,7 @@ use super::session::Session;
 use crate::transport::Incoming;
 use crate::transport::outlet::Outlet;
 use crate::types::limits::{QUERY_ANSWER_LEN_MAX, QUERY_EVENT_COUNT_MAX};
-use crate::wire::Unverified;
+use crate::wire::{Unverified, Verified};
 
 /// A relay that has not sent EOSE by then may not have the subscription: it is asked again.
 const STORED_END_WAIT: Duration = Duration::from_secs(10);
@@ -223,7 +223,10 @@ impl Link {
         let (filters, outlet) = (listening.filters.clone(), listening.outlet.clone());
         drop(state);
         let is_asked_for = filters.iter().any(|filter| event.matches(filter));
-        if is_asked_for && outlet.wants(&event.id()) && event.verifies() {
+        if is_asked_for
+            && outlet.wants(&event.id())
+            && let Some(event) = event.verified()
+        {
             outlet.push(Incoming { event: event.into_event(), relay: self.url.clone() });
         }
     }
@@ -325,10 +328,10 @@ impl<T> Drop for Answer<'_, T> {
 impl Query {
     /// Takes an event of the answer if it was asked for and is what it says. Whether there is room for more.
     fn take(&mut self, event: Unverified<'_>) -> bool {
-        if !event.matches(&self.filter) || !event.verifies() {
+        if !event.matches(&self.filter) {
             return true;
         }
-        let event = event.into_event();
+        let Some(event) = event.verified().map(Verified::into_event) else { return true };
         let Some(room_len) = self.room_len.checked_sub(event.content.len()) else { return false };
         self.room_len = room_len;
         self.events.push(event);
