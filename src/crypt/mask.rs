@@ -14,7 +14,7 @@ use super::secret::MaskKey;
 /// It hides nothing that is not sealed already; it makes the blobs of a pack unlike.
 pub fn mask_shard(shard: &mut [u8], index: ShardIndex, key: &MaskKey) {
     let key = shard_mask(key, index.0);
-    ChaCha20::new((&*key).into(), &[0; 12].into()).apply_keystream(shard);
+    ChaCha20::new(key.as_slice().into(), &[0; 12].into()).apply_keystream(shard);
 }
 
 #[cfg(test)]
@@ -47,10 +47,9 @@ mod tests {
     fn keystream_is_that_of_rfc_8439() {
         // §2.3.2: block 1 of the key 00 01 … 1f under the nonce given there.
         let key: Vec<u8> = (0..32).collect();
-        let key: [u8; 32] = key.try_into().unwrap();
-        let nonce = [0, 0, 0, 9, 0, 0, 0, 0x4a, 0, 0, 0, 0];
+        let nonce = hex::decode("000000090000004a00000000").unwrap();
         let mut blocks = vec![0; 128];
-        ChaCha20::new(&key.into(), &nonce.into()).apply_keystream(&mut blocks);
+        ChaCha20::new(key.as_slice().into(), nonce.as_slice().into()).apply_keystream(&mut blocks);
         let expected = "10f1e7e4d13b5915500fdd1fa32071c4c7d1f4c733c068030422aa9ac3d46c4e\
                         d2826446079faa0914c2d705d98b02a2b5129cd1de164eb9cbd083e8a2503c4e";
         assert_eq!(hex::encode(&blocks[64..]), expected);

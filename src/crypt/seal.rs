@@ -1,7 +1,7 @@
 //! Sealing: ChaCha20-Poly1305 (RFC 8439 §2.8), where no key ever meets two texts (invariant I4).
 
-use chacha20poly1305::aead::AeadInOut;
-use chacha20poly1305::{ChaCha20Poly1305, KeyInit, Nonce};
+use chacha20poly1305::aead::AeadInPlace;
+use chacha20poly1305::{ChaCha20Poly1305, Key, KeyInit, Nonce};
 use rand::CryptoRng;
 use zeroize::Zeroizing;
 
@@ -125,7 +125,7 @@ pub fn seal_salted(plain: &[u8], aad: &Aad<'_>, key: &LayerKey, rng: &mut impl C
     bytes.extend_from_slice(&salt);
     bytes.extend_from_slice(plain);
     let authenticator = cipher(&text_key)
-        .encrypt_inout_detached(&Nonce::default(), &aad.encode(), (&mut bytes[SALT_LEN..]).into())
+        .encrypt_in_place_detached(&Nonce::default(), &aad.encode(), &mut bytes[SALT_LEN..])
         .expect("ChaCha20-Poly1305 seals up to 256 GiB");
     bytes.extend_from_slice(&authenticator);
     bytes
@@ -140,7 +140,7 @@ pub fn open_salted(sealed: &[u8], aad: &Aad<'_>, key: &LayerKey) -> Result<Zeroi
 }
 
 fn cipher(key: &[u8; KEY_LEN]) -> ChaCha20Poly1305 {
-    ChaCha20Poly1305::new(key.into())
+    ChaCha20Poly1305::new(Key::from_slice(key))
 }
 
 fn encrypt(key: &[u8; KEY_LEN], aad: &[u8], mut buffer: Vec<u8>) -> Vec<u8> {
@@ -181,7 +181,7 @@ mod tests {
                          future, sunscreen would be it."
                 .to_vec();
         let cipher = cipher(key.as_slice().try_into().unwrap());
-        cipher.encrypt_in_place(&nonce.as_slice().try_into().unwrap(), &aad, &mut text).unwrap();
+        cipher.encrypt_in_place(Nonce::from_slice(&nonce), &aad, &mut text).unwrap();
         let expected = "d31a8d34648e60db7b86afbc53ef7ec2a4aded51296e08fea9e2b5a736ee62d63dbea45e8ca9671282fafb69da92728b\
                         1a71de0a9e060b2905d6a5b67ecd3b3692ddbd7f2d778b8c9803aee328091b58fab324e4fad675945585808b4831d7bc\
                         3ff4def08e4b7a9de576d26586cec64b61161ae10b594f09e26a7e902ecbd0600691";
@@ -196,8 +196,7 @@ mod tests {
             for test in &group.tests {
                 let mut text = [test.ct.as_ref(), test.tag.as_ref()].concat();
                 let cipher = cipher(test.key.as_slice().try_into().unwrap());
-                let nonce = test.nonce.as_slice().try_into().unwrap();
-                let opened = cipher.decrypt_in_place(&nonce, &test.aad, &mut text);
+                let opened = cipher.decrypt_in_place(Nonce::from_slice(&test.nonce), &test.aad, &mut text);
                 assert_eq!(opened.is_ok(), !test.result.must_fail(), "case {}", test.tc_id);
                 assert!(opened.is_err() || text == test.pt.to_vec(), "case {}", test.tc_id);
                 checked += 1;

@@ -19,7 +19,6 @@
 //! | `rest` | how long a guest rests |
 //! | `guests` | how many are connected: in all, from one address, with one key |
 
-mod cipher;
 mod connection;
 mod dial;
 mod error;

@@ -14,7 +14,6 @@ use snow::{Builder, HandshakeState, StatelessTransportState};
 
 use crate::env::{Env, EnvRng};
 use crate::transport::direct::DirectError;
-use crate::transport::direct::cipher::ChaChaPoly;
 use crate::transport::direct::record::{Opener, Sealer, TAG_LEN};
 use crate::types::{ClientId, ProviderId};
 use crate::wire::direct::{
@@ -134,7 +133,7 @@ fn open_proof(opener: &mut Opener, sealed: &[u8]) -> Result<Proof, DirectError> 
     Proof::decode(&plain).map_err(|_| DirectError::Handshake)
 }
 
-/// snow's own key agreement and hash, the cipher without its copies, and our randomness.
+/// snow's own primitives, and our randomness.
 struct Resolver(Env);
 
 struct Randomness(EnvRng);
@@ -160,6 +159,6 @@ impl CryptoResolver for Resolver {
     }
 
     fn resolve_cipher(&self, choice: &CipherChoice) -> Option<Box<dyn Cipher>> {
-        (*choice == CipherChoice::ChaChaPoly).then(|| Box::<ChaChaPoly>::default() as Box<dyn Cipher>)
+        DefaultResolver.resolve_cipher(choice)
     }
 }
