@@ -153,7 +153,7 @@ async fn publish(shared: &Arc<Shared>, event: Unverified<'_>, text: Bytes) -> St
     };
     shared.published_count.fetch_add(1, Ordering::Relaxed);
     if !event.kind().is_ephemeral() {
-        let (shared, event, text) = (shared.clone(), event.clone().into_event(), text.clone());
+        let (shared, event, text) = (shared.clone(), event.envelope().clone(), text.clone());
         let kept = tokio::task::spawn_blocking(move || shared.storage.keep(event, text)).await;
         match kept.unwrap_or(Kept::Failed) {
             Kept::New => {}

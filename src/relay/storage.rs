@@ -74,7 +74,8 @@ impl Storage {
         Ok(Self { disk, writing: Mutex::default(), index: Mutex::new(index) })
     }
 
-    /// Keeps a verified event and its text, which is UTF-8, if it is of a kind to be kept. Blocks until it is on disk.
+    /// Keeps a verified event, whose content may be missing, and its text, which is UTF-8, if it is of a kind to be kept. Blocks
+    /// until it is on disk.
     pub(super) fn keep(&self, event: Event, text: Bytes) -> Kept {
         let Some(name) = slot(&event) else { return Kept::New };
         if text.len() > STORED_EVENT_LEN_MAX {
@@ -225,12 +226,18 @@ mod tests {
         assert_eq!(contents(&Storage::open(Some(dir.path().to_owned())).unwrap()), before);
     }
 
-    #[test]
-    fn damaged_file_is_left_out() {
+    /// A folder that keeps one event, and its file.
+    fn one_kept() -> (tempfile::TempDir, PathBuf) {
         let dir = tempfile::tempdir().unwrap();
         let storage = Storage::open(Some(dir.path().to_owned())).unwrap();
         keep(&storage, &event(31_999, 5, "d", &Keys::generate()));
         let file = std::fs::read_dir(dir.path()).unwrap().next().unwrap().unwrap().path();
+        (dir, file)
+    }
+
+    #[test]
+    fn damaged_file_is_left_out() {
+        let (dir, file) = one_kept();
         let text = std::fs::read_to_string(&file).unwrap().replace("content 5", "content 6");
         std::fs::write(&file, text).unwrap();
         assert_eq!(Storage::open(Some(dir.path().to_owned())).unwrap().count(), 0);
@@ -238,10 +245,7 @@ mod tests {
 
     #[test]
     fn file_that_is_no_text_is_left_out() {
-        let dir = tempfile::tempdir().unwrap();
-        let storage = Storage::open(Some(dir.path().to_owned())).unwrap();
-        keep(&storage, &event(31_999, 5, "d", &Keys::generate()));
-        let file = std::fs::read_dir(dir.path()).unwrap().next().unwrap().unwrap().path();
+        let (dir, file) = one_kept();
         let good = std::fs::read(&file).unwrap();
         // A field that nobody asks for.
         for (field, count) in [(&b",\"x\":\"y\"}"[..], 1), (b",\"x\":\"\xff\"}", 0)] {

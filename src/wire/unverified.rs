@@ -60,6 +60,11 @@ impl<'a> Unverified<'a> {
         nip01::verifies_with(&self.envelope, &self.content, is_plain).then_some(Verified(self))
     }
 
+    /// The event without its content, for whoever keeps that elsewhere.
+    pub(crate) fn envelope(&self) -> &Event {
+        &self.envelope
+    }
+
     /// The event with its content, whether it verifies or not.
     pub(crate) fn whole(self) -> Event {
         let mut event = self.envelope;
