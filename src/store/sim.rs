@@ -29,6 +29,8 @@ struct State {
     files: BTreeMap<FileId, Contents>,
     now: Names,
     safe: Names,
+    /// Names that were made, changed or removed since their folder was synced: in these alone the two may differ.
+    unsynced: BTreeSet<PathBuf>,
     next_file: FileId,
     op_count: u64,
     sync_count: u64,
@@ -49,16 +51,17 @@ struct Names {
 }
 
 impl Names {
-    /// The folders and files that stand in a folder.
-    fn inside(&self, folder: &Path) -> (Vec<PathBuf>, Vec<(PathBuf, FileId)>) {
-        // Paths are in the order of their components: what is below a folder comes right after it.
-        let dirs = self.dirs.range(folder.to_owned()..).take_while(|dir| dir.starts_with(folder));
-        let files = self.files.range(folder.to_owned()..).take_while(|(file, _)| file.starts_with(folder));
-        let is_inside = |path: &Path| path.parent() == Some(folder);
-        (
-            dirs.filter(|dir| is_inside(dir)).cloned().collect(),
-            files.filter(|(file, _)| is_inside(file)).map(|(file, id)| (file.clone(), *id)).collect(),
-        )
+    /// Makes a folder or a file stand here, or not, as it does there.
+    fn copy_one(&mut self, name: &Path, there: &Self) {
+        if there.dirs.contains(name) {
+            self.dirs.insert(name.to_owned());
+        } else {
+            self.dirs.remove(name);
+        }
+        match there.files.get(name) {
+            Some(file) => self.files.insert(name.to_owned(), *file),
+            None => self.files.remove(name),
+        };
     }
 }
 
@@ -241,6 +244,7 @@ impl State {
             }
             self.files.insert(self.next_file, Contents::default());
             self.now.files.insert(path.to_owned(), self.next_file);
+            self.unsynced.insert(path.to_owned());
             self.next_file += 1;
         }
         self.file(path)
@@ -268,6 +272,7 @@ impl Disk for SimDisk {
         let mut state = self.state();
         state.begin()?;
         state.now.dirs.insert(path.to_owned());
+        state.unsynced.insert(path.to_owned());
         state.end()
     }
 
@@ -314,6 +319,7 @@ impl Disk for SimDisk {
         state.begin()?;
         let id = state.now.files.remove(from).ok_or(io::ErrorKind::NotFound)?;
         state.now.files.insert(to.to_owned(), id);
+        state.unsynced.extend([from.to_owned(), to.to_owned()]);
         state.end()
     }
 
@@ -321,17 +327,14 @@ impl Disk for SimDisk {
         let mut state = self.state();
         state.begin()?;
         if state.sync_works()? {
-            let State { now, safe, .. } = &mut *state;
-            let (dirs, files) = safe.inside(path);
-            for dir in dirs {
-                safe.dirs.remove(&dir);
-            }
-            for (file, _) in files {
-                safe.files.remove(&file);
-            }
-            let (dirs, files) = now.inside(path);
-            safe.dirs.extend(dirs);
-            safe.files.extend(files);
+            let State { now, safe, unsynced, .. } = &mut *state;
+            unsynced.retain(|name| {
+                let is_inside = name.parent() == Some(path);
+                if is_inside {
+                    safe.copy_one(name, now);
+                }
+                !is_inside
+            });
         }
         Ok(())
     }
@@ -344,7 +347,10 @@ impl Disk for SimDisk {
     }
 
     fn read_range(&self, path: &Path, offset: u64, len: usize) -> io::Result<Vec<u8>> {
-        let bytes = self.read(path)?;
+        let mut state = self.state();
+        state.begin()?;
+        state.end()?;
+        let bytes = &state.file(path)?.now;
         let offset = usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
         Ok(bytes[offset..offset.saturating_add(len).min(bytes.len())].to_vec())
     }
@@ -353,6 +359,7 @@ impl Disk for SimDisk {
         let mut state = self.state();
         state.begin()?;
         state.now.files.remove(path).ok_or(io::ErrorKind::NotFound)?;
+        state.unsynced.insert(path.to_owned());
         state.end()
     }
 
