@@ -7,6 +7,7 @@ use nostr::RelayUrl;
 use tracing::{info, warn};
 
 use crate::provider::server::Server;
+use crate::transport::direct::has_fast_aes;
 use crate::types::ChunkLen;
 use crate::types::limits::CHUNK_LEN;
 use crate::wire::{Announcement, Extension};
@@ -34,9 +35,12 @@ impl Server {
     }
 
     fn extensions(&self) -> BTreeSet<Extension> {
-        let takes_larger = self.options.chunk_len_max > ChunkLen::BASE;
-        let all = Extension::ALL.into_iter();
-        all.filter(|extension| *extension != Extension::Larger || takes_larger).collect()
+        let is_spoken = |extension: &Extension| match extension {
+            Extension::Larger => self.options.chunk_len_max > ChunkLen::BASE,
+            Extension::Aes => !self.endpoints.is_empty() && has_fast_aes(),
+            _ => true,
+        };
+        Extension::ALL.into_iter().filter(is_spoken).collect()
     }
 
     /// Announces this provider; the relays that took the announcement.

@@ -30,7 +30,7 @@ pub fn direct_handshake(bytes: &[u8]) {
         assert!(welcome.finish(&introduction).is_err(), "a proof under keys that nobody else has");
     }
     if let Ok(ack) = Ack::decode(bytes) {
-        let (opening, _) = Opening::begin(&env).expect("a handshake can begin");
+        let (opening, _) = Opening::begin(ack.cipher, &env).expect("a handshake can begin");
         assert!(opening.finish(&ack, &id, &keys).is_err(), "a proof by a key that nobody else has");
     }
 }

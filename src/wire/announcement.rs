@@ -67,11 +67,13 @@ pub enum Extension {
     Audit,
     /// A request can ask for longer chunks.
     Larger,
+    /// The direct path's records can be sealed by AES-256-GCM, and this is fast there.
+    Aes,
 }
 
 impl Extension {
     /// Every extension that this program speaks.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Directed,
         Self::Quiet,
         Self::Chunked,
@@ -83,6 +85,7 @@ impl Extension {
         Self::Retain,
         Self::Audit,
         Self::Larger,
+        Self::Aes,
     ];
 
     /// The extension's name in an `ext` tag.
@@ -99,6 +102,7 @@ impl Extension {
             Self::Retain => "retain",
             Self::Audit => "audit",
             Self::Larger => "larger",
+            Self::Aes => "aes",
         }
     }
 

@@ -20,7 +20,7 @@ use crate::format::{Cutter, EncodedPack, PackBuilder, VerifiedShard, compress, s
 use crate::transport::direct::RecordPair;
 use crate::types::{BlobHash, ShardIndex, merkle_root};
 use crate::wire::DirectMessage;
-use crate::wire::direct::DirectId;
+use crate::wire::direct::{DirectCipher, DirectId};
 
 /// Plaintext of one round.
 const LEN: usize = 64 << 20;
@@ -65,7 +65,16 @@ fn measure_with(scheme: Scheme, len: usize, rounds: usize, env: &Env) -> Vec<Sta
     let mut bench = Bench { scheme, rounds, env: env.clone(), stages: Vec::new() };
     bench.plain_stages(&random);
     bench.shard_stages(&random);
-    bench.records(&random);
+    let ciphers = [
+        (
+            DirectCipher::ChaCha20Poly1305,
+            ["records of ChaCha20-Poly1305, sealed", "records of ChaCha20-Poly1305, opened"],
+        ),
+        (DirectCipher::Aes256Gcm, ["records of AES-256-GCM, sealed", "records of AES-256-GCM, opened"]),
+    ];
+    for (cipher, names) in ciphers {
+        bench.records(cipher, names, &random);
+    }
     bench.whole(["segments to shards", "shards to segments"], &random);
     let words = random.iter().flat_map(|byte| WORDS[usize::from(*byte) % WORDS.len()].bytes());
     let text: Vec<u8> = words.take(len).collect();
@@ -118,9 +127,9 @@ impl Bench {
     }
 
     /// What the direct path does with blobs: records under the connection's keys (Noise), sealed and opened.
-    fn records(&mut self, data: &[u8]) {
+    fn records(&mut self, cipher: DirectCipher, names: [&'static str; 2], data: &[u8]) {
         let data = Bytes::copy_from_slice(data);
-        let mut pair = RecordPair::agree(&self.env).expect("it shakes hands with itself");
+        let mut pair = RecordPair::agree(cipher, &self.env).expect("it shakes hands with itself");
         let messages = || {
             (0..data.len() / SEGMENT).map(|index| DirectMessage::Response {
                 id: DirectId(0),
@@ -140,8 +149,8 @@ impl Bench {
             }
             opening = opening.min(of_thread().saturating_sub(start));
         }
-        self.push("Noise records, sealed", data.len(), sealing);
-        self.push("Noise records, opened", data.len(), opening);
+        self.push(names[0], data.len(), sealing);
+        self.push(names[1], data.len(), opening);
     }
 
     /// All of it but the cutting, and back.

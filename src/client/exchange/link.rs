@@ -95,7 +95,7 @@ impl Link {
         let way = Arc::<Mutex<Way>>::default();
         let heard = way.clone();
         let direct = DirectWay::new(
-            (terms.id, terms.endpoints.clone(), knowing.1),
+            (&terms, knowing.1),
             options.carrier,
             (keys.clone(), env.clone()),
             Arc::new(move || hear(&mut lock(&heard))),

@@ -15,7 +15,7 @@ use crate::transport::direct::noise::Opening;
 use crate::transport::direct::{DirectConnection, DirectError, Nearness};
 use crate::types::ProviderId;
 use crate::types::limits::DIRECT_HANDSHAKE_MAX;
-use crate::wire::direct::Ack;
+use crate::wire::direct::{Ack, DirectCipher};
 
 /// Who is connected to, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +26,8 @@ pub struct Target {
     pub endpoint: RelayUrl,
     /// Where it may lead at the nearest.
     pub nearest: Nearness,
+    /// What seals what goes over the connection.
+    pub cipher: DirectCipher,
 }
 
 /// Connects to a provider as the owner of `keys`. Blobs are taken in once the inbox is told which
@@ -40,7 +42,7 @@ pub async fn dial(target: &Target, keys: &Keys, env: &Env) -> Result<DirectConne
         let opening =
             client_async_tls_with_config(target.endpoint.as_str(), stream, Some(socket_config()), None);
         let (socket, _response) = opening.await.map_err(|error| unreachable(error.to_string()))?;
-        open(socket, target.provider, keys, env).await
+        open(socket, (target.provider, target.cipher), keys, env).await
     };
     let slow = DirectError::Slow { seconds: DIRECT_HANDSHAKE_MAX.as_secs() };
     timeout(DIRECT_HANDSHAKE_MAX, dialing).await.unwrap_or(Err(slow))
@@ -67,14 +69,14 @@ async fn connect(target: &Target) -> Result<TcpStream, String> {
 /// The client's side of the handshake.
 pub(super) async fn open<S>(
     mut socket: WebSocketStream<S>,
-    provider: ProviderId,
+    (provider, cipher): (ProviderId, DirectCipher),
     keys: &Keys,
     env: &Env,
 ) -> Result<DirectConnection, DirectError>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let (opening, hello) = Opening::begin(env)?;
+    let (opening, hello) = Opening::begin(cipher, env)?;
     send(&mut socket, hello.encode()).await?;
     let ack = Ack::decode(&receive(&mut socket).await?).map_err(|_| DirectError::Handshake)?;
     let (channel, introduction) = opening.finish(&ack, &provider, keys)?;

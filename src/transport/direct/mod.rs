@@ -10,6 +10,7 @@
 //! | file | what |
 //! |---|---|
 //! | `noise` | the handshake: keys for one connection, bound to both Nostr keys |
+//! | `aes` | a cipher for it that snow has not |
 //! | `record` | messages as records under these keys, and back |
 //! | `connection` | the two ends of a connection, with bounded queues and deadlines |
 //! | `intake` | what is taken in of the blobs that come |
@@ -19,6 +20,7 @@
 //! | `rest` | how long a guest rests |
 //! | `guests` | how many are connected: in all, from one address, with one key |
 
+mod aes;
 mod connection;
 mod dial;
 mod error;
@@ -33,6 +35,7 @@ mod rest;
 #[cfg(test)]
 pub(crate) mod tests;
 
+pub use aes::has_fast_aes;
 pub use connection::{DirectConnection, Held, Inbox, Outbox, Received};
 pub use dial::{Target, dial};
 pub use error::DirectError;

@@ -9,6 +9,7 @@ use crate::transport::direct::noise::{Opening, Welcome};
 use crate::transport::direct::record::{Cutting, Joining, Opener, Sealer};
 use crate::types::ProviderId;
 use crate::wire::DirectMessage;
+use crate::wire::direct::DirectCipher;
 
 /// One direction of a connection: what one side seals, the other opens.
 pub struct RecordPair {
@@ -17,18 +18,18 @@ pub struct RecordPair {
 }
 
 impl RecordPair {
-    /// Shakes hands with itself, under keys that nobody has.
+    /// Shakes hands with itself, under keys that nobody has, for records under `cipher`.
     ///
     /// # Errors
     /// [`DirectError::Handshake`].
-    pub fn agree(env: &Env) -> Result<Self, DirectError> {
+    pub fn agree(cipher: DirectCipher, env: &Env) -> Result<Self, DirectError> {
         let fresh = || {
             let secret = SecretKey::from_slice(&env.random_bytes::<32>());
             Keys::new(secret.expect("of 2^128 random texts of 32 bytes, one is no key"))
         };
         let keys = fresh();
         let provider = ProviderId::new(keys.public_key().to_bytes());
-        let (opening, hello) = Opening::begin(env)?;
+        let (opening, hello) = Opening::begin(cipher, env)?;
         let (welcome, ack) = Welcome::begin(&hello, &keys, env)?;
         let ((sealer, _), introduction) = opening.finish(&ack, &provider, &fresh())?;
         let ((_, opener), _) = welcome.finish(&introduction)?;

@@ -1,9 +1,11 @@
 //! Messages as records: each WebSocket message is one Noise message of at most 65,535 bytes, sealed under the next number
 //! of its direction. So one that is changed, left out, repeated or moved does not open.
 //!
+//! After many records the key of their direction is changed (Noise §11.3), so that no amount of data wears it out.
+//!
 //! The first record of a message begins with the message's length; every record but a message's last is full.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use bytes::{Bytes, BytesMut};
 use snow::StatelessTransportState;
@@ -20,19 +22,27 @@ pub(super) const TAG_LEN: usize = 16;
 const PLAIN_LEN_MAX: usize = RECORD_LEN_MAX - TAG_LEN;
 /// Bytes of a message's length.
 const PREFIX_LEN: usize = 4;
+/// So many records are sealed under one key: 64 GiB, of which AES-GCM bears more (RFC 8446 §5.5 counts 2^24.5 of a quarter
+/// of the length).
+pub(super) const RECORDS_OF_A_KEY: u64 = 1 << 20;
+
+/// The keys of both directions.
+type Keys = Arc<RwLock<StatelessTransportState>>;
 
 /// Seals what goes out.
 pub(in crate::transport) struct Sealer {
-    keys: Arc<StatelessTransportState>,
-    next: u64,
+    keys: Keys,
+    /// The next record's number.
+    pub(super) next: u64,
     /// Where records are made, one behind the other; the memory of those that were sent is used again.
     room: BytesMut,
 }
 
 /// Opens what comes in.
 pub(in crate::transport) struct Opener {
-    keys: Arc<StatelessTransportState>,
-    next: u64,
+    keys: Keys,
+    /// The next record's number.
+    pub(super) next: u64,
 }
 
 /// A message that is cut into records.
@@ -50,32 +60,44 @@ pub(super) struct Joining {
 }
 
 impl Sealer {
-    pub(super) fn new(keys: Arc<StatelessTransportState>) -> Self {
+    pub(super) fn new(keys: Keys) -> Self {
         Self { keys, next: 0, room: BytesMut::new() }
     }
 
     /// Seals the next record.
     pub(super) fn seal(&mut self, plain: &[u8]) -> Result<Bytes, DirectError> {
+        if is_for_a_new_key(self.next) {
+            self.keys.write().unwrap_or_else(PoisonError::into_inner).rekey_outgoing();
+        }
         let room = self.room.grow(plain.len() + TAG_LEN);
-        self.keys.write_message(self.next, plain, room).map_err(|_| DirectError::Broken)?;
+        let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
+        keys.write_message(self.next, plain, room).map_err(|_| DirectError::Broken)?;
         self.next = self.next.checked_add(1).ok_or(DirectError::Broken)?;
         Ok(self.room.split().freeze())
     }
 }
 
 impl Opener {
-    pub(super) fn new(keys: Arc<StatelessTransportState>) -> Self {
+    pub(super) fn new(keys: Keys) -> Self {
         Self { keys, next: 0 }
     }
 
     /// Opens the next record, and adds what it holds to `plain`.
     pub(super) fn open_onto(&mut self, sealed: &[u8], plain: &mut impl Growing) -> Result<(), DirectError> {
         let len = sealed.len().checked_sub(TAG_LEN).ok_or(DirectError::Broken)?;
+        if is_for_a_new_key(self.next) {
+            self.keys.write().unwrap_or_else(PoisonError::into_inner).rekey_incoming();
+        }
         let room = plain.grow(len);
-        self.keys.read_message(self.next, sealed, room).map_err(|_| DirectError::Broken)?;
+        let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
+        keys.read_message(self.next, sealed, room).map_err(|_| DirectError::Broken)?;
         self.next = self.next.checked_add(1).ok_or(DirectError::Broken)?;
         Ok(())
     }
+}
+
+fn is_for_a_new_key(number: u64) -> bool {
+    number > 0 && number.is_multiple_of(RECORDS_OF_A_KEY)
 }
 
 /// Bytes that can be added to in place.

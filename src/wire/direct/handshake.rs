@@ -3,6 +3,8 @@
 //! `client → Hello → provider`, `provider → Ack → client`, `client → Introduction → provider`: after the first two both
 //! share keys that nobody else has (Noise NN), and the two proofs, which travel under these keys, bind them to the Nostr
 //! keys of both: each signs the hash of the handshake, in which both have put a key that is used once.
+//!
+//! Each begins with its type and the handshake's version, which says the cipher.
 
 use nostr::secp256k1::schnorr::Signature;
 use nostr::secp256k1::{Message, XOnlyPublicKey};
@@ -13,8 +15,6 @@ use crate::types::ProviderId;
 use crate::wire::WireError;
 use crate::wire::draft::sign_digest;
 
-/// Version of the direct path that this program speaks.
-pub const DIRECT_VERSION: u8 = 1;
 /// Bytes of the first Noise message: a public key.
 pub const NOISE_FIRST_LEN: usize = 32;
 /// Bytes of the second Noise message: a public key, and the tag of an empty payload.
@@ -31,9 +31,20 @@ const PROOF_LEN: usize = KEY_LEN + SIGNATURE_LEN;
 const PROVIDER_LABEL: &[u8] = b"blobdvm direct 1 provider";
 const CLIENT_LABEL: &[u8] = b"blobdvm direct 1 client";
 
+/// What seals a connection's records. The client chooses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DirectCipher {
+    /// Version 1 of the handshake: what every machine computes well.
+    ChaCha20Poly1305,
+    /// Version 2: what is faster where both machines have instructions for it (extension `aes`).
+    Aes256Gcm,
+}
+
 /// The client begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Hello {
+    /// What it wants the records to be sealed by.
+    pub cipher: DirectCipher,
     /// The first Noise message.
     pub noise: [u8; NOISE_FIRST_LEN],
 }
@@ -41,6 +52,8 @@ pub struct Hello {
 /// The provider answers, and shows who it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ack {
+    /// As the client said.
+    pub cipher: DirectCipher,
     /// The second Noise message.
     pub noise: [u8; NOISE_SECOND_LEN],
     /// The provider's proof, under the channel's keys.
@@ -50,6 +63,8 @@ pub struct Ack {
 /// The client shows who it is, to the provider alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Introduction {
+    /// As in the messages before.
+    pub cipher: DirectCipher,
     /// The client's proof, under the channel's keys.
     pub sealed_proof: [u8; SEALED_PROOF_LEN],
 }
@@ -63,13 +78,25 @@ pub struct Proof {
     pub signature: [u8; SIGNATURE_LEN],
 }
 
+impl DirectCipher {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::ChaCha20Poly1305, Self::Aes256Gcm];
+
+    fn version(self) -> u8 {
+        match self {
+            Self::ChaCha20Poly1305 => 1,
+            Self::Aes256Gcm => 2,
+        }
+    }
+}
+
 impl Hello {
     /// Bytes of the message.
     pub const LEN: usize = 2 + NOISE_FIRST_LEN;
 
     /// The bytes of the message.
     pub fn encode(&self) -> Vec<u8> {
-        [&[HANDSHAKE, DIRECT_VERSION], &self.noise[..]].concat()
+        [&[HANDSHAKE, self.cipher.version()], &self.noise[..]].concat()
     }
 
     /// Reads the message.
@@ -77,7 +104,8 @@ impl Hello {
     /// # Errors
     /// [`WireError::Direct`].
     pub fn decode(bytes: &[u8]) -> Result<Self, WireError> {
-        Ok(Self { noise: body(bytes, HANDSHAKE)? })
+        let (cipher, noise) = body(bytes, HANDSHAKE)?;
+        Ok(Self { cipher, noise })
     }
 }
 
@@ -86,7 +114,7 @@ impl Ack {
 
     /// The bytes of the message.
     pub fn encode(&self) -> Vec<u8> {
-        [&[HANDSHAKE_ACK, DIRECT_VERSION], &self.noise[..], &self.sealed_proof[..]].concat()
+        [&[HANDSHAKE_ACK, self.cipher.version()], &self.noise[..], &self.sealed_proof[..]].concat()
     }
 
     /// Reads the message.
@@ -94,19 +122,19 @@ impl Ack {
     /// # Errors
     /// [`WireError::Direct`].
     pub fn decode(bytes: &[u8]) -> Result<Self, WireError> {
-        let body: [u8; Self::BODY_LEN] = body(bytes, HANDSHAKE_ACK)?;
+        let (cipher, body) = body::<{ Self::BODY_LEN }>(bytes, HANDSHAKE_ACK)?;
         let (mut noise, mut sealed_proof) = ([0; NOISE_SECOND_LEN], [0; SEALED_PROOF_LEN]);
         let (first, second) = body.split_at(NOISE_SECOND_LEN);
         noise.copy_from_slice(first);
         sealed_proof.copy_from_slice(second);
-        Ok(Self { noise, sealed_proof })
+        Ok(Self { cipher, noise, sealed_proof })
     }
 }
 
 impl Introduction {
     /// The bytes of the message.
     pub fn encode(&self) -> Vec<u8> {
-        [&[HANDSHAKE_ACK, DIRECT_VERSION], &self.sealed_proof[..]].concat()
+        [&[HANDSHAKE_ACK, self.cipher.version()], &self.sealed_proof[..]].concat()
     }
 
     /// Reads the message.
@@ -114,7 +142,8 @@ impl Introduction {
     /// # Errors
     /// [`WireError::Direct`].
     pub fn decode(bytes: &[u8]) -> Result<Self, WireError> {
-        Ok(Self { sealed_proof: body(bytes, HANDSHAKE_ACK)? })
+        let (cipher, sealed_proof) = body(bytes, HANDSHAKE_ACK)?;
+        Ok(Self { cipher, sealed_proof })
     }
 }
 
@@ -181,14 +210,14 @@ fn client_digest(handshake: &[u8; 32], provider: &ProviderId) -> [u8; 32] {
     hasher.chain_update(provider.as_bytes()).finalize().into()
 }
 
-/// What follows type and version, which must be right.
-fn body<const N: usize>(bytes: &[u8], kind: u8) -> Result<[u8; N], WireError> {
-    match bytes {
-        [found, ..] if *found != kind => Err(WireError::Direct { what: "its type is another" }),
-        [_, version, ..] if *version != DIRECT_VERSION => {
-            Err(WireError::Direct { what: "its version is another" })
-        }
-        [_, _, body @ ..] => body.try_into().map_err(|_| WireError::Direct { what: "its length is wrong" }),
-        _ => Err(WireError::Direct { what: "it is cut short" }),
+/// The cipher that the version says, and what follows; the type must be right.
+fn body<const N: usize>(bytes: &[u8], kind: u8) -> Result<(DirectCipher, [u8; N]), WireError> {
+    let wrong = |what| WireError::Direct { what };
+    let [found, version, body @ ..] = bytes else { return Err(wrong("it is cut short")) };
+    if *found != kind {
+        return Err(wrong("its type is another"));
     }
+    let cipher = DirectCipher::ALL.into_iter().find(|cipher| cipher.version() == *version);
+    let cipher = cipher.ok_or_else(|| wrong("its version is another"))?;
+    Ok((cipher, body.try_into().map_err(|_| wrong("its length is wrong"))?))
 }

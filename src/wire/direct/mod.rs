@@ -17,6 +17,6 @@ mod tests;
 
 pub use beginning::Beginning;
 pub use handshake::{
-    Ack, DIRECT_VERSION, Hello, Introduction, NOISE_FIRST_LEN, NOISE_SECOND_LEN, Proof, SEALED_PROOF_LEN,
+    Ack, DirectCipher, Hello, Introduction, NOISE_FIRST_LEN, NOISE_SECOND_LEN, Proof, SEALED_PROOF_LEN,
 };
 pub use message::{DirectId, DirectMessage, DirectStore, Encoded};

@@ -100,13 +100,22 @@ fn blob_beyond_the_limit_is_refused() {
 
 #[test]
 fn handshake_messages_round_trip_and_nothing_else_is_taken_for_one() {
-    let hello = Hello { noise: [3; NOISE_FIRST_LEN] };
-    let ack = Ack { noise: [4; NOISE_SECOND_LEN], sealed_proof: [5; SEALED_PROOF_LEN] };
-    let introduction = Introduction { sealed_proof: [6; SEALED_PROOF_LEN] };
-    assert_eq!(Hello::decode(&hello.encode()).unwrap(), hello);
-    assert_eq!(Ack::decode(&ack.encode()).unwrap(), ack);
-    assert_eq!(Introduction::decode(&introduction.encode()).unwrap(), introduction);
-    for (at, to) in [(0, 2), (1, 2)] {
+    let messages = |cipher| {
+        (
+            Hello { cipher, noise: [3; NOISE_FIRST_LEN] },
+            Ack { cipher, noise: [4; NOISE_SECOND_LEN], sealed_proof: [5; SEALED_PROOF_LEN] },
+            Introduction { cipher, sealed_proof: [6; SEALED_PROOF_LEN] },
+        )
+    };
+    for (version, cipher) in [(1, DirectCipher::ChaCha20Poly1305), (2, DirectCipher::Aes256Gcm)] {
+        let (hello, ack, introduction) = messages(cipher);
+        assert_eq!(hello.encode()[1], version);
+        assert_eq!(Hello::decode(&hello.encode()).unwrap(), hello);
+        assert_eq!(Ack::decode(&ack.encode()).unwrap(), ack);
+        assert_eq!(Introduction::decode(&introduction.encode()).unwrap(), introduction);
+    }
+    let (hello, ack, introduction) = messages(DirectCipher::ChaCha20Poly1305);
+    for (at, to) in [(0, 2), (1, 0), (1, 3)] {
         let mut wrong = [hello.encode(), ack.encode(), introduction.encode()];
         for bytes in &mut wrong {
             bytes[at] = to;

@@ -11,14 +11,17 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, sleep_until, timeout_at};
 
+use crate::client::ProviderTerms;
 use crate::client::exchange::direct::Channel;
 use crate::client::exchange::direct::endpoints::{EndpointIndex, Endpoints};
 use crate::client::exchange::drive::now;
 use crate::client::exchange::options::CarrierChoice;
 use crate::env::Env;
-use crate::transport::direct::{DirectConnection, DirectError, Nearness, Target, dial};
+use crate::transport::direct::{DirectConnection, DirectError, Nearness, Target, dial, has_fast_aes};
 use crate::types::limits::DIRECT_FETCH_LEN_MAX;
 use crate::types::{ClientId, ProviderId};
+use crate::wire::Extension;
+use crate::wire::direct::DirectCipher;
 
 /// How long whoever may take the relays waits for a connection, from when it is dialled the first time. It is made
 /// meanwhile, for those who come next.
@@ -62,6 +65,7 @@ struct Whom {
     provider: ProviderId,
     /// Where the endpoints may lead.
     nearest: Nearness,
+    cipher: DirectCipher,
     keys: Keys,
     env: Env,
     means: Means,
@@ -94,18 +98,18 @@ impl Default for Means {
 }
 
 impl DirectWay {
-    /// No connection yet. The provider's endpoints may lead as near as `nearest`; `heard` is told of everything that is
-    /// heard.
+    /// No connection yet. The endpoints may lead as near as `nearest`; `heard` is told of everything that is heard.
     pub(in crate::client::exchange) fn new(
-        (provider, endpoints, nearest): (ProviderId, Vec<RelayUrl>, Nearness),
+        (terms, nearest): (&ProviderTerms, Nearness),
         choice: CarrierChoice,
         (keys, env): (Keys, Env),
         heard: Arc<dyn Fn() + Send + Sync>,
         means: Means,
     ) -> Self {
         let rest = if choice == CarrierChoice::Direct { REST_OF_ONLY } else { REST };
-        let endpoints = Arc::new(Endpoints::new(endpoints, rest));
-        let whom = Whom { endpoints, provider, nearest, keys, env, means, heard };
+        let endpoints = Arc::new(Endpoints::new(terms.endpoints.clone(), rest));
+        let cipher = cipher(terms, has_fast_aes());
+        let whom = Whom { endpoints, provider: terms.id, nearest, cipher, keys, env, means, heard };
         Self { whom, choice, state: watch::Sender::new(State::Idle), dialing: Mutex::default() }
     }
 
@@ -225,6 +229,15 @@ impl DirectWay {
     }
 }
 
+/// What seals a connection fastest: AES where both sides have instructions for it.
+pub(super) fn cipher(terms: &ProviderTerms, has_fast_aes: bool) -> DirectCipher {
+    if has_fast_aes && terms.speaks(Extension::Aes) {
+        DirectCipher::Aes256Gcm
+    } else {
+        DirectCipher::ChaCha20Poly1305
+    }
+}
+
 impl Whom {
     /// Connects to the endpoint that first answers rightly; the others are dialled meanwhile, one after the other.
     async fn connect(
@@ -234,7 +247,8 @@ impl Whom {
         let deadline = now() + DIAL_MAX;
         let mut left: Vec<EndpointIndex> = due.iter().map(|(index, _)| *index).collect();
         let dial_one = |(turn, (index, endpoint)): (u32, (EndpointIndex, RelayUrl))| {
-            let target = Target { provider: self.provider, endpoint, nearest: self.nearest };
+            let Self { provider, nearest, cipher, .. } = *self;
+            let target = Target { provider, endpoint, nearest, cipher };
             let dialling = (self.means.dial)(target, self.keys.clone(), self.env.clone());
             async move {
                 if turn > 0 {
@@ -248,7 +262,7 @@ impl Whom {
         while let Ok(Some((index, dialled))) = timeout_at(deadline.into(), dials.next()).await {
             match dialled {
                 Ok(connection) => {
-                    tracing::debug!(provider = %self.provider.short(), index, "connected directly");
+                    tracing::debug!(provider = %self.provider.short(), index, cipher = ?self.cipher, "connected directly");
                     let client = ClientId::new(self.keys.public_key().to_bytes());
                     let room = self.means.room.clone();
                     return Ok((index, Channel::begin(connection, client, self.heard.clone(), room)));

@@ -15,7 +15,7 @@ use crate::transport::direct::connection::socket_config;
 use crate::transport::direct::{DirectConnection, Guest, Intake, Judge, Verdict, dial, listen};
 use crate::types::ProviderId;
 use crate::types::limits::{DIRECT_INTAKE_LEN_MAX, DIRECT_ROOM_WAIT_MAX};
-use crate::wire::direct::Beginning;
+use crate::wire::direct::{Beginning, DirectCipher};
 
 pub(super) type Socket = WebSocketStream<DuplexStream>;
 
@@ -59,9 +59,19 @@ pub(crate) async fn connected_as(
     env: &Env,
     intake: Intake,
 ) -> (DirectConnection, Guest) {
+    connected_under(DirectCipher::ChaCha20Poly1305, (client, provider), env, intake).await
+}
+
+/// The same under this cipher.
+pub(super) async fn connected_under(
+    cipher: DirectCipher,
+    (client, provider): (&Keys, &Keys),
+    env: &Env,
+    intake: Intake,
+) -> (DirectConnection, Guest) {
     let (near, far) = sockets().await;
     let (dialed, met) = tokio::join!(
-        dial::open(near, provider_of(provider), client, env),
+        dial::open(near, (provider_of(provider), cipher), client, env),
         listen::meet(far, provider, env, intake)
     );
     let mut dialed = dialed.unwrap();
@@ -93,7 +103,7 @@ pub(crate) async fn connected_slowly(
     });
     let (near, far) = (socket(near, Role::Client).await, socket(far, Role::Server).await);
     let (dialed, met) = tokio::join!(
-        dial::open(near, provider_of(provider), client, env),
+        dial::open(near, (provider_of(provider), DirectCipher::ChaCha20Poly1305), client, env),
         listen::meet(far, provider, env, lenient(room()))
     );
     (dialed.unwrap(), met.unwrap(), line)

@@ -6,6 +6,7 @@ use nostr::RelayUrl;
 
 use super::*;
 use crate::client::ProviderTerms;
+use crate::client::exchange::direct::way::cipher;
 use crate::client::exchange::direct::{DirectWay, Means};
 use crate::client::exchange::tests::model::{Manner as ModelManner, Model};
 use crate::client::exchange::{
@@ -14,6 +15,8 @@ use crate::client::exchange::{
 use crate::transport::direct::{DirectError, Nearness, Target};
 use crate::transport::memory::Hub;
 use crate::types::ProviderId;
+use crate::wire::Extension;
+use crate::wire::direct::DirectCipher;
 
 /// What an endpoint does.
 #[derive(Clone, Copy, PartialEq)]
@@ -95,8 +98,8 @@ fn endpoints(count: usize) -> Vec<RelayUrl> {
 }
 
 fn way(count: usize, means: Means) -> DirectWay {
-    let whom = (provider(), endpoints(count), Nearness::Far);
-    DirectWay::new(whom, CarrierChoice::Best, (keys(1), env()), Arc::new(|| {}), means)
+    let terms = ProviderTerms { endpoints: endpoints(count), ..ProviderTerms::base(provider()) };
+    DirectWay::new((&terms, Nearness::Far), CarrierChoice::Best, (keys(1), env()), Arc::new(|| {}), means)
 }
 
 /// What it took to learn whether there is a connection.
@@ -234,5 +237,18 @@ async fn strangers_are_asked_over_relays_whether_they_are_there_and_lead_nowhere
         sleep(STALL).await;
         assert_eq!(line.count(), dial_count, "{knowing:?}");
         assert!(line.dials.lock().unwrap().iter().all(|(_, near)| *near == nearest));
+    }
+}
+
+#[test]
+fn aes_is_taken_where_it_is_fast_on_both_sides() {
+    let plain = ProviderTerms::base(provider());
+    let fast = ProviderTerms { extensions: [Extension::Aes].into(), ..plain.clone() };
+    for (terms, is_fast_here, expected) in [
+        (&fast, true, DirectCipher::Aes256Gcm),
+        (&fast, false, DirectCipher::ChaCha20Poly1305),
+        (&plain, true, DirectCipher::ChaCha20Poly1305),
+    ] {
+        assert_eq!(cipher(terms, is_fast_here), expected);
     }
 }
