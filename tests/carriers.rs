@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use blobdvm::relay::{Relay, RelayOptions};
-use blobdvm::transport::memory::Hub;
+use blobdvm::transport::memory::{Hub, MemoryCarrier};
 use blobdvm::transport::{Carrier, ConnectOptions, Incoming, Relays, Route, Subscription};
 use nostr::{Event, EventBuilder, Filter, Keys, Kind, RelayUrl, Tag};
 use nostr_relay_builder::LocalRelay;
@@ -131,6 +131,19 @@ async fn route_without_connected_relays_is_an_error(place: Place) {
     assert!(place.publisher.publish(event, route).await.unwrap_err().is_retryable());
 }
 
+async fn route_to_a_relay_that_is_not_connected_leads_to_all(place: Place) {
+    let keys = Keys::generate();
+    let mut subscription =
+        place.reader.subscribe(vec![Filter::new().author(keys.public_key())]).await.unwrap();
+    let nowhere = RelayUrl::parse("ws://nowhere.invalid").unwrap();
+    for relay in [nowhere, place.publisher.relays().remove(0)] {
+        let event = event(CHUNK, relay.as_str(), [], &keys);
+        place.publisher.publish(event, Route::First(relay.clone())).await.unwrap();
+        assert_eq!(next(&mut subscription).await.event.content, relay.as_str());
+    }
+    assert!(subscription.try_next().is_none());
+}
+
 macro_rules! conformance {
     ($place:ident: $($law:ident),*) => {
         mod $place {
@@ -154,5 +167,28 @@ conformance!(hub, ours, foreign => [
     newest_of_an_address_is_found,
     nothing_stored_is_an_empty_answer_of_each_relay,
     ephemeral_events_are_not_stored,
-    route_without_connected_relays_is_an_error
+    route_without_connected_relays_is_an_error,
+    route_to_a_relay_that_is_not_connected_leads_to_all
 ]);
+
+/// Publishes to the first of two relays before any other, and looks where it is.
+async fn published_to_the_first(carrier: &dyn Carrier) {
+    let keys = Keys::generate();
+    let [first, second] = carrier.relays().try_into().unwrap();
+    let event = event(HEAD, "", [Tag::identifier("name")], &keys);
+    carrier.publish(event.clone(), Route::First(first.clone())).await.unwrap();
+    let filter = Filter::new().author(keys.public_key());
+    let mut found = carrier.query(filter.clone(), WAIT).await;
+    while found[&first].is_empty() {
+        found = carrier.query(filter.clone(), WAIT).await;
+    }
+    assert_eq!((&found[&first], &found[&second]), (&vec![event], &vec![]));
+}
+
+#[tokio::test]
+async fn route_to_a_first_relay_that_is_connected_leads_to_no_other() {
+    published_to_the_first(&MemoryCarrier::new(vec![Hub::new("one", 1), Hub::new("other", 1)])).await;
+    let (one, other) = (ours().await, ours().await);
+    let urls = [one.reader.relays().remove(0), other.reader.relays().remove(0)];
+    published_to_the_first(&Relays::connect(&urls, ConnectOptions::default()).await.unwrap()).await;
+}

@@ -207,13 +207,8 @@ impl Server {
     pub(super) async fn publish(&self, event: Event, relay: &RelayUrl) -> Result<(), Refusal> {
         // What this relay takes another need not: one that does not would close the connection.
         let is_for_all = event.content.len() <= EVENT_LEN_MAX;
-        let send = async {
-            match self.carrier.publish(event.clone(), Route::Only(vec![relay.clone()])).await {
-                Err(_) if is_for_all => self.carrier.publish(event, Route::All).await,
-                sent => sent,
-            }
-        };
-        match tokio::time::timeout(SEND_MAX, send).await {
+        let route = if is_for_all { Route::First(relay.clone()) } else { Route::Only(vec![relay.clone()]) };
+        match tokio::time::timeout(SEND_MAX, self.carrier.publish(event, route)).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) | Err(_) => Err(Refusal::busy()),
         }

@@ -25,6 +25,8 @@ pub enum Route {
     All,
     /// Those of these that are connected.
     Only(Vec<RelayUrl>),
+    /// This one; all, should it not be connected.
+    First(RelayUrl),
 }
 
 /// A connection to a set of relays. It never signs: whoever publishes signs with a key of its own.

@@ -208,16 +208,10 @@ impl Link {
         self.passages.chunk_len(len, &relays, &self.carrier, &self.env).min(most)
     }
 
-    /// Stamps, signs and sends an event: to the relay that the provider was last heard on, or to all.
+    /// Sends an event: to the relay that the provider was last heard on, or to all.
     pub(super) async fn send(&self, event: Event, is_to_all: bool) -> Result<(), TransportError> {
         let preferred = self.way().heard_on.clone().filter(|_| !is_to_all);
-        if let Some(relay) = preferred {
-            if self.carrier.publish(event.clone(), Route::Only(vec![relay])).await.is_ok() {
-                return Ok(());
-            }
-            self.way().heard_on = None;
-        }
-        self.carrier.publish(event, Route::All).await
+        self.carrier.publish(event, preferred.map_or(Route::All, Route::First)).await
     }
 
     /// Signs a draft as an event of its own: no two tries have the same id.

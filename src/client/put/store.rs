@@ -80,6 +80,8 @@ impl SegmentStore {
             .await
             .expect("sealing does not panic");
         let pushed = self.builder.push(&sealed.bytes, &mut client.env.rng());
+        // It lies in the packs now, and these are waited for.
+        drop(sealed.bytes);
         self.ledger.sealed(Segment { tag, key: sealed.key, plain_len, pieces: pushed.pieces });
         for filled in pushed.filled {
             self.upload(filled, client).await?;

@@ -39,10 +39,13 @@ impl Carrier for MemoryCarrier {
     fn publish(&self, event: Event, route: Route) -> BoxFuture<'_, Result<(), TransportError>> {
         Box::pin(async move {
             let mut is_sent = false;
-            for hub in self.connected_hubs() {
-                if matches!(&route, Route::Only(urls) if !urls.contains(&hub.url())) {
-                    continue;
-                }
+            let is_there = |url: &RelayUrl| self.connected_hubs().any(|hub| hub.url() == *url);
+            let is_on_route = |hub: &Hub| match &route {
+                Route::All => true,
+                Route::Only(urls) => urls.contains(&hub.url()),
+                Route::First(url) => hub.url() == *url || !is_there(url),
+            };
+            for hub in self.connected_hubs().filter(|hub| is_on_route(hub)) {
                 is_sent = true;
                 // As on a socket: what the relay thinks of the event is not known here.
                 let _ = hub.publish(&event);

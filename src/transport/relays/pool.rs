@@ -121,7 +121,30 @@ impl Relays {
         self.members.iter().filter(move |member| match route {
             Route::All => true,
             Route::Only(urls) => urls.contains(&member.link.url),
+            Route::First(url) => *url == member.link.url,
         })
+    }
+
+    /// Puts a message into the queues of the relays on the route; one that has room, or has it soon, is enough.
+    async fn hand_out(&self, message: &Utf8Bytes, route: &Route) -> Result<(), TransportError> {
+        let mut is_sent = false;
+        let mut full: Vec<&Member> = Vec::new();
+        for member in self.on_route(route) {
+            match member.try_send(message) {
+                Ok(()) => is_sent = true,
+                Err(QueueError::Full) => full.push(member),
+                Err(QueueError::Closed) => {}
+            }
+        }
+        if !is_sent && let Some(index) = first_with_room(&full, message).await {
+            full.swap_remove(index);
+            is_sent = true;
+        }
+        if !is_sent {
+            return Err(TransportError::NotConnected { configured_count: self.members.len() });
+        }
+        join_all(full.iter().map(|member| member.send_in_time(message))).await;
+        Ok(())
     }
 }
 
@@ -171,24 +194,10 @@ impl Carrier for Relays {
             drop(event);
             // While there is room nothing below waits: a task that publishes much must let its readers run all the same.
             consume_budget().await;
-            let mut is_sent = false;
-            let mut full: Vec<&Member> = Vec::new();
-            for member in self.on_route(&route) {
-                match member.try_send(&message) {
-                    Ok(()) => is_sent = true,
-                    Err(QueueError::Full) => full.push(member),
-                    Err(QueueError::Closed) => {}
-                }
+            match (self.hand_out(&message, &route).await, route) {
+                (Err(_), Route::First(_)) => self.hand_out(&message, &Route::All).await,
+                (handed_out, _) => handed_out,
             }
-            if !is_sent && let Some(index) = first_with_room(&full, &message).await {
-                full.swap_remove(index);
-                is_sent = true;
-            }
-            if !is_sent {
-                return Err(TransportError::NotConnected { configured_count: self.members.len() });
-            }
-            join_all(full.iter().map(|member| member.send_in_time(&message))).await;
-            Ok(())
         })
     }
 
