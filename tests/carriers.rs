@@ -175,14 +175,21 @@ conformance!(hub, ours, foreign => [
 async fn published_to_the_first(carrier: &dyn Carrier) {
     let keys = Keys::generate();
     let [first, second] = carrier.relays().try_into().unwrap();
-    let event = event(HEAD, "", [Tag::identifier("name")], &keys);
-    carrier.publish(event.clone(), Route::First(first.clone())).await.unwrap();
-    let filter = Filter::new().author(keys.public_key());
-    let mut found = carrier.query(filter.clone(), WAIT).await;
-    while found[&first].is_empty() {
-        found = carrier.query(filter.clone(), WAIT).await;
-    }
-    assert_eq!((&found[&first], &found[&second]), (&vec![event], &vec![]));
+    let [wanted, marker] = ["wanted", "marker"].map(|name| event(HEAD, "", [Tag::identifier(name)], &keys));
+    carrier.publish(wanted.clone(), Route::First(first.clone())).await.unwrap();
+    // What comes to a relay by one connection comes in order.
+    carrier.publish(marker.clone(), Route::Only(vec![second.clone()])).await.unwrap();
+    let both_there = async {
+        let filter = Filter::new().author(keys.public_key());
+        loop {
+            let found = carrier.query(filter.clone(), WAIT).await;
+            if found.values().all(|events| !events.is_empty()) {
+                return found;
+            }
+        }
+    };
+    let found = tokio::time::timeout(WAIT, both_there).await.expect("both come where they were sent");
+    assert_eq!((&found[&first], &found[&second]), (&vec![wanted], &vec![marker]));
 }
 
 #[tokio::test]

@@ -27,20 +27,14 @@ impl Server {
             chunk_size: CHUNK_LEN,
             chunk_len_max: self.options.chunk_len_max,
             retention: self.options.retention,
-            extensions: self.extensions(),
+            extensions: extensions(
+                self.options.chunk_len_max > ChunkLen::BASE,
+                !self.endpoints.is_empty() && has_fast_aes(),
+            ),
             documentation: DOCUMENTATION.to_owned(),
             relays: self.carrier.relays(),
             endpoints: self.endpoints.clone(),
         }
-    }
-
-    fn extensions(&self) -> BTreeSet<Extension> {
-        let is_spoken = |extension: &Extension| match extension {
-            Extension::Larger => self.options.chunk_len_max > ChunkLen::BASE,
-            Extension::Aes => !self.endpoints.is_empty() && has_fast_aes(),
-            _ => true,
-        };
-        Extension::ALL.into_iter().filter(is_spoken).collect()
     }
 
     /// Announces this provider; the relays that took the announcement.
@@ -75,6 +69,31 @@ impl Server {
                 announced = self.announce().await;
                 announced_at = tokio::time::Instant::now();
             }
+        }
+    }
+}
+
+/// What a provider speaks that takes `larger` chunks or not, and wants its direct path under AES or not.
+fn extensions(takes_larger: bool, wants_aes: bool) -> BTreeSet<Extension> {
+    let is_spoken = |extension: &Extension| match extension {
+        Extension::Larger => takes_larger,
+        Extension::Aes => wants_aes,
+        _ => true,
+    };
+    Extension::ALL.into_iter().filter(is_spoken).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn aes_and_larger_are_announced_by_those_who_have_them() {
+        for (takes_larger, wants_aes) in [(false, false), (false, true), (true, false), (true, true)] {
+            let spoken = extensions(takes_larger, wants_aes);
+            assert_eq!(spoken.contains(&Extension::Larger), takes_larger);
+            assert_eq!(spoken.contains(&Extension::Aes), wants_aes);
+            assert!(spoken.len() + 2 >= Extension::ALL.len());
         }
     }
 }

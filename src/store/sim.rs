@@ -29,8 +29,8 @@ struct State {
     files: BTreeMap<FileId, Contents>,
     now: Names,
     safe: Names,
-    /// Names that were made, changed or removed since their folder was synced: in these alone the two may differ.
-    unsynced: BTreeSet<PathBuf>,
+    /// Names that were made, changed or removed since their folder was synced: `now` and `safe` differ in these alone.
+    changed: BTreeSet<PathBuf>,
     next_file: FileId,
     op_count: u64,
     sync_count: u64,
@@ -244,7 +244,7 @@ impl State {
             }
             self.files.insert(self.next_file, Contents::default());
             self.now.files.insert(path.to_owned(), self.next_file);
-            self.unsynced.insert(path.to_owned());
+            self.changed.insert(path.to_owned());
             self.next_file += 1;
         }
         self.file(path)
@@ -272,7 +272,7 @@ impl Disk for SimDisk {
         let mut state = self.state();
         state.begin()?;
         state.now.dirs.insert(path.to_owned());
-        state.unsynced.insert(path.to_owned());
+        state.changed.insert(path.to_owned());
         state.end()
     }
 
@@ -319,7 +319,7 @@ impl Disk for SimDisk {
         state.begin()?;
         let id = state.now.files.remove(from).ok_or(io::ErrorKind::NotFound)?;
         state.now.files.insert(to.to_owned(), id);
-        state.unsynced.extend([from.to_owned(), to.to_owned()]);
+        state.changed.extend([from.to_owned(), to.to_owned()]);
         state.end()
     }
 
@@ -327,8 +327,8 @@ impl Disk for SimDisk {
         let mut state = self.state();
         state.begin()?;
         if state.sync_works()? {
-            let State { now, safe, unsynced, .. } = &mut *state;
-            unsynced.retain(|name| {
+            let State { now, safe, changed, .. } = &mut *state;
+            changed.retain(|name| {
                 let is_inside = name.parent() == Some(path);
                 if is_inside {
                     safe.copy_one(name, now);
@@ -359,7 +359,7 @@ impl Disk for SimDisk {
         let mut state = self.state();
         state.begin()?;
         state.now.files.remove(path).ok_or(io::ErrorKind::NotFound)?;
-        state.unsynced.insert(path.to_owned());
+        state.changed.insert(path.to_owned());
         state.end()
     }
 

@@ -67,7 +67,7 @@ pub enum Extension {
     Audit,
     /// A request can ask for longer chunks.
     Larger,
-    /// The direct path's records can be sealed by AES-256-GCM, and this is fast there.
+    /// AES-256-GCM is the faster cipher for the direct path's records there.
     Aes,
 }
 

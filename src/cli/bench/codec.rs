@@ -242,7 +242,7 @@ mod tests {
 
     #[test]
     fn every_stage_is_measured_for_every_kind_of_scheme() {
-        for (need, total, stages) in [(1, 2, 13), (2, 3, 14), (2, 2, 12), (3, 5, 14)] {
+        for (need, total, stages) in [(1, 2, 15), (2, 3, 16), (2, 2, 14), (3, 5, 16)] {
             let scheme = Scheme::new(need, total).unwrap();
             let measured = measure_with(scheme, SEGMENT, 1, &Env::system());
             let names: Vec<_> = measured.iter().map(|stage| stage.stage).collect();

@@ -80,7 +80,7 @@ impl SegmentStore {
             .await
             .expect("sealing does not panic");
         let pushed = self.builder.push(&sealed.bytes, &mut client.env.rng());
-        // It lies in the packs now, and these are waited for.
+        // The packs hold a copy, and their uploads are waited for below.
         drop(sealed.bytes);
         self.ledger.sealed(Segment { tag, key: sealed.key, plain_len, pieces: pushed.pieces });
         for filled in pushed.filled {

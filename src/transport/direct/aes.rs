@@ -16,7 +16,10 @@ pub(super) struct AesGcm(Option<Box<Aes256Gcm>>);
 /// optimised. (What is generic is compiled with this crate, and without optimisation comes to a few MB/s.)
 pub fn has_fast_aes() -> bool {
     #[cfg(target_arch = "x86_64")]
-    let has_instructions = is_x86_feature_detected!("aes") && is_x86_feature_detected!("pclmulqdq");
+    // Without AVX polyval multiplies in software.
+    let has_instructions = is_x86_feature_detected!("aes")
+        && is_x86_feature_detected!("pclmulqdq")
+        && is_x86_feature_detected!("avx");
     #[cfg(target_arch = "aarch64")]
     let has_instructions =
         std::arch::is_aarch64_feature_detected!("aes") && std::arch::is_aarch64_feature_detected!("pmull");

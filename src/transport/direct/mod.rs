@@ -10,7 +10,7 @@
 //! | file | what |
 //! |---|---|
 //! | `noise` | the handshake: keys for one connection, bound to both Nostr keys |
-//! | `aes` | a cipher for it that snow has not |
+//! | `aes` | AES-256-GCM for it, faster than that of snow |
 //! | `record` | messages as records under these keys, and back |
 //! | `connection` | the two ends of a connection, with bounded queues and deadlines |
 //! | `intake` | what is taken in of the blobs that come |

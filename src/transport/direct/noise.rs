@@ -115,7 +115,7 @@ fn builder(cipher: DirectCipher, env: &Env) -> Result<Builder<'static>, DirectEr
     Ok(Builder::with_resolver(protocol, Box::new(Resolver(env.clone()))).prologue(PROLOGUE)?)
 }
 
-/// What both sides must mean (Noise Protocol Framework, revision 34, §8).
+/// The name of what both sides speak (Noise Protocol Framework, revision 34, §8).
 fn protocol(cipher: DirectCipher) -> &'static str {
     match cipher {
         DirectCipher::ChaCha20Poly1305 => "Noise_NN_25519_ChaChaPoly_SHA256",

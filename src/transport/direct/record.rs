@@ -22,11 +22,10 @@ pub(super) const TAG_LEN: usize = 16;
 const PLAIN_LEN_MAX: usize = RECORD_LEN_MAX - TAG_LEN;
 /// Bytes of a message's length.
 const PREFIX_LEN: usize = 4;
-/// So many records are sealed under one key: 64 GiB, of which AES-GCM bears more (RFC 8446 §5.5 counts 2^24.5 of a quarter
-/// of the length).
+/// Records that one key seals: less than 64 GiB. RFC 8446 §5.5 allows AES-GCM 2^24.5 records of 16 KiB, which are 362 GiB.
 pub(super) const RECORDS_OF_A_KEY: u64 = 1 << 20;
 
-/// The keys of both directions.
+/// The keys of both directions, which seal and open at the same time: only the change of a key waits, and is waited for.
 type Keys = Arc<RwLock<StatelessTransportState>>;
 
 /// Seals what goes out.
@@ -66,13 +65,14 @@ impl Sealer {
 
     /// Seals the next record.
     pub(super) fn seal(&mut self, plain: &[u8]) -> Result<Bytes, DirectError> {
-        if is_for_a_new_key(self.next) {
-            self.keys.write().unwrap_or_else(PoisonError::into_inner).rekey_outgoing();
-        }
         let room = self.room.grow(plain.len() + TAG_LEN);
         let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
         keys.write_message(self.next, plain, room).map_err(|_| DirectError::Broken)?;
+        drop(keys);
         self.next = self.next.checked_add(1).ok_or(DirectError::Broken)?;
+        if self.next.is_multiple_of(RECORDS_OF_A_KEY) {
+            self.keys.write().unwrap_or_else(PoisonError::into_inner).rekey_outgoing();
+        }
         Ok(self.room.split().freeze())
     }
 }
@@ -85,19 +85,16 @@ impl Opener {
     /// Opens the next record, and adds what it holds to `plain`.
     pub(super) fn open_onto(&mut self, sealed: &[u8], plain: &mut impl Growing) -> Result<(), DirectError> {
         let len = sealed.len().checked_sub(TAG_LEN).ok_or(DirectError::Broken)?;
-        if is_for_a_new_key(self.next) {
-            self.keys.write().unwrap_or_else(PoisonError::into_inner).rekey_incoming();
-        }
         let room = plain.grow(len);
         let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
         keys.read_message(self.next, sealed, room).map_err(|_| DirectError::Broken)?;
+        drop(keys);
         self.next = self.next.checked_add(1).ok_or(DirectError::Broken)?;
+        if self.next.is_multiple_of(RECORDS_OF_A_KEY) {
+            self.keys.write().unwrap_or_else(PoisonError::into_inner).rekey_incoming();
+        }
         Ok(())
     }
-}
-
-fn is_for_a_new_key(number: u64) -> bool {
-    number > 0 && number.is_multiple_of(RECORDS_OF_A_KEY)
 }
 
 /// Bytes that can be added to in place.

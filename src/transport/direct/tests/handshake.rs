@@ -4,18 +4,19 @@ use bytes::Bytes;
 
 use super::pipes::{connected_under, lenient, provider_of, room};
 use super::{WAIT, env, keys, message, response};
-use crate::transport::direct::record::{Cutting, Joining, Opener, RECORDS_OF_A_KEY, Sealer};
+use crate::transport::direct::noise::Channel;
+use crate::transport::direct::record::{Cutting, Joining, RECORDS_OF_A_KEY, Sealer};
 use crate::transport::direct::{DirectError, Opening, Welcome};
-use crate::wire::direct::{DirectCipher, Hello};
+use crate::wire::direct::{Ack, DirectCipher, Hello, Introduction};
 
-/// Whoever agreed on the keys can go on: one direction of a connection.
-fn agreed(cipher: DirectCipher) -> (Sealer, Opener) {
+/// Both sides of a connection, the client's first.
+fn agreed(cipher: DirectCipher) -> (Channel, Channel) {
     let (client, provider, env) = (keys(1), keys(2), env(1));
     let (opening, hello) = Opening::begin(cipher, &env).unwrap();
     let (welcome, ack) = Welcome::begin(&hello, &provider, &env).unwrap();
-    let ((sealer, _), introduction) = opening.finish(&ack, &provider_of(&provider), &client).unwrap();
-    let ((_, opener), _) = welcome.finish(&introduction).unwrap();
-    (sealer, opener)
+    let (near, introduction) = opening.finish(&ack, &provider_of(&provider), &client).unwrap();
+    let (far, _client) = welcome.finish(&introduction).unwrap();
+    (near, far)
 }
 
 fn records(sealer: &mut Sealer, len: usize) -> Vec<Bytes> {
@@ -47,12 +48,31 @@ fn one_in_the_middle_cannot_change_the_cipher() {
         let (opening, hello) = Opening::begin(wanted, &env).unwrap();
         let (_, ack) = Welcome::begin(&Hello { cipher: other, ..hello }, &provider, &env).unwrap();
         assert_eq!(ack.cipher, other);
-        assert!(opening.finish(&ack, &provider_of(&provider), &client).is_err(), "it is told");
+        assert!(
+            opening.finish(&ack, &provider_of(&provider), &client).is_err(),
+            "of the hello, and it is told"
+        );
 
         let (opening, hello) = Opening::begin(wanted, &env).unwrap();
         let (_, mut ack) = Welcome::begin(&Hello { cipher: other, ..hello }, &provider, &env).unwrap();
         ack.cipher = wanted;
-        assert!(opening.finish(&ack, &provider_of(&provider), &client).is_err(), "it is not");
+        assert!(
+            opening.finish(&ack, &provider_of(&provider), &client).is_err(),
+            "of the hello, and it is not"
+        );
+
+        let (opening, hello) = Opening::begin(wanted, &env).unwrap();
+        let (_, ack) = Welcome::begin(&hello, &provider, &env).unwrap();
+        let changed = Ack { cipher: other, ..ack };
+        assert!(opening.finish(&changed, &provider_of(&provider), &client).is_err(), "of the ack");
+
+        let (opening, hello) = Opening::begin(wanted, &env).unwrap();
+        let (welcome, ack) = Welcome::begin(&hello, &provider, &env).unwrap();
+        let (_, introduction) = opening.finish(&ack, &provider_of(&provider), &client).unwrap();
+        assert!(
+            welcome.finish(&Introduction { cipher: other, ..introduction }).is_err(),
+            "of the introduction"
+        );
     }
 }
 
@@ -83,7 +103,7 @@ fn every_changed_byte_of_the_handshake_ends_it() {
         let Ok(hello) = Hello::decode(&changed) else { continue };
         let Ok((_, ack)) = Welcome::begin(&hello, &provider, &env) else { continue };
         // X25519 leaves the highest bit out (RFC 7748 §5), but the hash of the handshake does not.
-        assert!(opening.finish(&ack, &provider_of(&provider), &client).is_err(), "{at}");
+        assert!(opening.finish(&ack, &provider_of(&provider), &client).is_err(), "{cipher:?} {at}");
     }
 }
 
@@ -111,7 +131,7 @@ async fn messages_arrive_under_either_cipher_both_ways() {
 #[test]
 fn records_that_are_changed_repeated_or_moved_do_not_open() {
     for cipher in DirectCipher::ALL {
-        let (mut sealer, mut opener) = agreed(cipher);
+        let ((mut sealer, _), (_, mut opener)) = agreed(cipher);
         let good = records(&mut sealer, 200_000);
         assert_eq!(good.len(), 4);
         let mut plain = Vec::new();
@@ -126,28 +146,28 @@ fn records_that_are_changed_repeated_or_moved_do_not_open() {
             ("shorter", |bytes| bytes.truncate(65_000)),
             ("empty", Vec::clear),
         ] {
-            let (mut sealer, mut opener) = agreed(cipher);
+            let ((mut sealer, _), (_, mut opener)) = agreed(cipher);
             let mut first = records(&mut sealer, 100_000)[0].to_vec();
             spoil(&mut first);
-            assert!(opener.open_onto(&first, &mut Vec::new()).is_err(), "{name}");
+            assert!(opener.open_onto(&first, &mut Vec::new()).is_err(), "{cipher:?} {name}");
         }
     }
 }
 
 #[test]
-fn key_is_changed_after_many_records_on_both_sides() {
+fn key_is_changed_after_many_records_on_both_sides_and_in_one_direction() {
     for cipher in DirectCipher::ALL {
-        // All randomness is seeded: the keys of both pairs are the same.
-        let ((mut sealer, mut opener), (_, mut other)) = (agreed(cipher), agreed(cipher));
-        sealer.next = RECORDS_OF_A_KEY - 1;
-        opener.next = RECORDS_OF_A_KEY - 1;
-        let sealed: Vec<Bytes> = (0..3).map(|_| sealer.seal(b"text").unwrap()).collect();
+        // All randomness is seeded: the keys of both connections are the same.
+        let [(mut near, mut far), (_, (_, mut other))] = [agreed(cipher), agreed(cipher)];
+        near.0.next = RECORDS_OF_A_KEY - 1;
+        far.1.next = RECORDS_OF_A_KEY - 1;
+        let sealed: Vec<Bytes> = (0..3).map(|_| near.0.seal(b"text").unwrap()).collect();
         for record in &sealed {
-            opener.open_onto(record, &mut Vec::new()).unwrap();
+            far.1.open_onto(record, &mut Vec::new()).unwrap();
         }
-        other.next = RECORDS_OF_A_KEY - 1;
-        other.open_onto(&sealed[0], &mut Vec::new()).unwrap();
         other.next = RECORDS_OF_A_KEY + 1;
         assert!(other.open_onto(&sealed[2], &mut Vec::new()).is_err(), "it has missed the change");
+        let back = far.0.seal(b"text").unwrap();
+        near.1.open_onto(&back, &mut Vec::new()).expect("the other direction has the key that it had");
     }
 }

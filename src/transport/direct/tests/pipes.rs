@@ -10,6 +10,7 @@ use tokio::task::JoinSet;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::Role;
 
+use super::CIPHER;
 use crate::env::Env;
 use crate::transport::direct::connection::socket_config;
 use crate::transport::direct::{DirectConnection, Guest, Intake, Judge, Verdict, dial, listen};
@@ -59,7 +60,7 @@ pub(crate) async fn connected_as(
     env: &Env,
     intake: Intake,
 ) -> (DirectConnection, Guest) {
-    connected_under(DirectCipher::ChaCha20Poly1305, (client, provider), env, intake).await
+    connected_under(CIPHER, (client, provider), env, intake).await
 }
 
 /// The same under this cipher.
@@ -103,7 +104,7 @@ pub(crate) async fn connected_slowly(
     });
     let (near, far) = (socket(near, Role::Client).await, socket(far, Role::Server).await);
     let (dialed, met) = tokio::join!(
-        dial::open(near, (provider_of(provider), DirectCipher::ChaCha20Poly1305), client, env),
+        dial::open(near, (provider_of(provider), CIPHER), client, env),
         listen::meet(far, provider, env, lenient(room()))
     );
     (dialed.unwrap(), met.unwrap(), line)
