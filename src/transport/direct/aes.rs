@@ -1,8 +1,8 @@
 //! AES-256-GCM as Noise uses it (revision 34, §12.4). snow would bring the crate's version 0.10, at half the speed.
 
+use aes_gcm::Aes256Gcm;
 use aes_gcm::aead::inout::InOutBuf;
 use aes_gcm::aead::{AeadInOut, KeyInit, Nonce};
-use aes_gcm::{Aes256Gcm, Error as GcmError};
 use snow::Error;
 use snow::types::Cipher;
 
@@ -32,18 +32,6 @@ impl AesGcm {
     fn keyed(&self) -> &Aes256Gcm {
         self.0.as_ref().expect("snow sets a key before it uses it")
     }
-
-    /// The text under the key, and its tag.
-    fn seal(
-        &self,
-        number: u64,
-        associated: &[u8],
-        plain: &[u8],
-        out: &mut [u8],
-    ) -> Result<[u8; TAG_LEN], GcmError> {
-        let text = InOutBuf::new(plain, out).map_err(|_| GcmError)?;
-        self.keyed().encrypt_inout_detached(&nonce(number), associated, text).map(Into::into)
-    }
 }
 
 /// Four zeros and the number, big-endian.
@@ -63,9 +51,10 @@ impl Cipher for AesGcm {
     }
 
     fn encrypt(&self, number: u64, associated: &[u8], plain: &[u8], out: &mut [u8]) -> usize {
-        let (text, rest) = out.split_at_mut(plain.len());
-        let tag = self.seal(number, associated, plain, text);
-        rest[..TAG_LEN].copy_from_slice(&tag.expect("snow's messages are far below the cipher's limits"));
+        let (text, tag) = out.split_at_mut(plain.len());
+        let both = InOutBuf::new(plain, text).expect("they were cut to one length");
+        let made = self.keyed().encrypt_inout_detached(&nonce(number), associated, both);
+        tag[..TAG_LEN].copy_from_slice(&made.expect("snow's messages are far below the cipher's limits"));
         plain.len() + TAG_LEN
     }
 

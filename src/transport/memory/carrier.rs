@@ -39,13 +39,16 @@ impl Carrier for MemoryCarrier {
     fn publish(&self, event: Event, route: Route) -> BoxFuture<'_, Result<(), TransportError>> {
         Box::pin(async move {
             let mut is_sent = false;
-            let is_there = |url: &RelayUrl| self.connected_hubs().any(|hub| hub.url() == *url);
-            let is_on_route = |hub: &Hub| match &route {
-                Route::All => true,
-                Route::Only(urls) => urls.contains(&hub.url()),
-                Route::First(url) => hub.url() == *url || !is_there(url),
+            // None means all.
+            let meant = match route {
+                Route::First(url) if self.connected().contains(&url) => Some(vec![url]),
+                Route::Only(urls) => Some(urls),
+                Route::All | Route::First(_) => None,
             };
-            for hub in self.connected_hubs().filter(|hub| is_on_route(hub)) {
+            for hub in self.connected_hubs() {
+                if meant.as_ref().is_some_and(|urls| !urls.contains(&hub.url())) {
+                    continue;
+                }
                 is_sent = true;
                 // As on a socket: what the relay thinks of the event is not known here.
                 let _ = hub.publish(&event);
