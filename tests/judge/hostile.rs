@@ -13,7 +13,7 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
 
 use crate::mob::{Attack, Mob};
-use crate::raw::{Client, Proxy, Rule, sha256_hex};
+use crate::raw::{Client, Failure, Proxy, Rule, sha256_hex};
 use crate::support::{World, noise};
 
 /// Hostile events, unless `BLOBDVM_HOSTILE_EVENTS` says otherwise. An unoptimised program takes longer for each.
@@ -26,6 +26,10 @@ const ROUND: usize = 16;
 const GROWTH_KIB_MAX: u64 = 10 * 1024;
 /// What was only under way is given back within so long, and by the allocator (its decay time is 10 s).
 const SETTLE_MAX: Duration = Duration::from_secs(60);
+/// When a client asks again that hears nothing.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How long it takes at most until it is served.
+const SERVED_MAX: Duration = Duration::from_secs(60);
 /// How long everything together may take for one event.
 const TIME_PER_EVENT: Duration = Duration::from_millis(5);
 
@@ -91,12 +95,27 @@ async fn attack(mob: &Arc<Mob>, relay: &str, proxy: &Arc<Proxy>, numbers: std::o
 async fn assert_serves(world: &World, known: &[String]) {
     let mut client = Client::connect(&world.relay, &world.providers[0].id).await;
     for hash in known {
-        client.retrieve(hash).await.unwrap();
+        until_answered(async || client.retrieve(hash).await).await;
     }
     let file = noise(200_000, 77);
-    client.store(&file).await.unwrap();
-    assert_eq!(client.retrieve(&sha256_hex(&file)).await.unwrap(), file);
-    client.delete(&sha256_hex(&file)).await.unwrap();
+    until_answered(async || client.store(&file).await).await;
+    assert_eq!(until_answered(async || client.retrieve(&sha256_hex(&file)).await).await, file);
+    until_answered(async || client.delete(&sha256_hex(&file)).await).await;
+}
+
+/// Asks as docs/protocol.md wants it: while the provider is busy, or nothing is heard, again and as a new event. What
+/// arrives in the middle of a flood finds no place, and no place for a word about it either.
+async fn until_answered<T>(mut ask: impl AsyncFnMut() -> Result<T, Failure>) -> T {
+    let end = Instant::now() + SERVED_MAX;
+    while Instant::now() < end {
+        match tokio::time::timeout(PATIENCE, ask()).await {
+            Ok(Ok(answer)) => return answer,
+            Ok(Err(failure)) if failure.code == "BUSY" => tokio::time::sleep(Duration::from_secs(1)).await,
+            Ok(Err(failure)) => panic!("{failure:?}"),
+            Err(_) => {}
+        }
+    }
+    panic!("nobody is served for {SERVED_MAX:?}");
 }
 
 /// Names of the relay and the provider, with their resident memory in KiB (`VmRSS` in proc(5)).
