@@ -2,6 +2,7 @@
 //!
 //! An announcement may be years old. A provider counts as there only after it answered in this run.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -22,8 +23,10 @@ const DISCOVERY_DEADLINE: Duration = Duration::from_millis(1_500);
 pub(crate) const PROBE_DEADLINE: Duration = Duration::from_secs(2);
 /// How much longer the others are waited for once enough have answered.
 const PROBE_GRACE: Duration = Duration::from_millis(250);
-/// Announcements that are probed at most: whoever floods a relay with them costs us no more.
-const PROBE_COUNT_MAX: usize = 64;
+/// Announcements of strangers that are probed at once.
+const WAVE_LEN: usize = 64;
+/// So often others are probed while too few answer: whoever floods a relay with announcements costs us no more.
+const WAVE_COUNT_MAX: usize = 4;
 
 /// The providers that answered, what they offer, and who failed.
 #[derive(Debug, Default)]
@@ -53,7 +56,8 @@ pub struct Member {
 
 impl Roster {
     /// Finds providers that anybody may use: those this vault knows, and those that announce themselves.
-    /// Returns as soon as `enough` have answered and the others had a moment to.
+    /// Returns as soon as `enough` have answered and the others had a moment to. Of many strangers those that announced
+    /// themselves last are asked first: a provider that is gone does so no more.
     pub async fn discover(client: &Client, enough: usize) -> Result<Self, ClientError> {
         let known = client.known_providers()?;
         let by_name = known.keys().copied().collect::<Vec<_>>();
@@ -62,13 +66,23 @@ impl Roster {
             Directory::discover(&*client.carrier, DISCOVERY_DEADLINE),
         );
         let mut found = named.providers;
-        for (id, terms) in announced.providers {
-            if found.len() < known.len() + PROBE_COUNT_MAX {
-                found.entry(id).or_insert(terms);
-            }
-        }
+        let mut strangers: Vec<_> =
+            announced.providers.into_values().filter(|terms| !found.contains_key(&terms.id)).collect();
+        strangers.sort_by_key(|terms| Reverse(terms.announced_at));
+        let mut waves = strangers.chunks(WAVE_LEN).take(WAVE_COUNT_MAX);
+        found.extend(by_id(waves.next().unwrap_or_default()));
         expect_endpoints(client, &found)?;
-        Ok(Self::probe(client, found, (&known, &BTreeSet::new()), enough).await)
+        let mut roster = Self::probe(client, found, (&known, &BTreeSet::new()), enough).await;
+        for wave in waves {
+            if roster.count_usable() >= enough {
+                break;
+            }
+            let lacking = enough - roster.count_usable();
+            let more = Self::probe(client, by_id(wave).collect(), (&known, &BTreeSet::new()), lacking).await;
+            roster.members.extend(more.members);
+            roster.failures.extend(more.failures);
+        }
+        Ok(roster)
     }
 
     /// Looks only at `providers`, and returns as [`discover`](Self::discover) does. One without an announcement is
@@ -172,6 +186,10 @@ impl Roster {
     }
 }
 
+fn by_id(terms: &[ProviderTerms]) -> impl Iterator<Item = (ProviderId, ProviderTerms)> {
+    terms.iter().map(|terms| (terms.id, terms.clone()))
+}
+
 /// How far a provider's endpoints are believed. What a vault has used before, it has chosen by itself.
 fn acquaintance(standing: Option<&Standing>, is_named: bool) -> Acquaintance {
     if is_named {
@@ -209,7 +227,62 @@ impl Member {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use nostr::Keys;
+
     use super::*;
+    use crate::client::monitor::Unwatched;
+    use crate::env::{Clock, Env, ManualClock};
+    use crate::testing::{Net, NetOptions, RelayKind};
+    use crate::transport::{Carrier, Route};
+    use crate::types::limits::BLOB_LEN_MAX;
+    use crate::types::{ChunkLen, Timestamp};
+    use crate::vault::Home;
+    use crate::wire::{Announcement, Extension};
+
+    /// Announces providers that do not exist.
+    async fn announce_nobody(carrier: &dyn Carrier, count: usize, at: Timestamp) {
+        for _ in 0..count {
+            let announcement = Announcement {
+                name: String::new(),
+                about: String::new(),
+                max_file_size: BLOB_LEN_MAX,
+                chunk_size: ChunkLen::BASE.bytes(),
+                chunk_len_max: ChunkLen::BASE,
+                retention: Duration::from_secs(100 * 24 * 3600),
+                extensions: [Extension::Stat].into(),
+                documentation: String::new(),
+                relays: Vec::new(),
+                endpoints: Vec::new(),
+            };
+            let event = announcement.to_draft().sign(&Keys::generate(), at);
+            carrier.publish(event, Route::All).await.unwrap();
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn providers_are_found_behind_a_crowd_of_those_that_are_gone() {
+        let clock = Arc::new(ManualClock::new(Timestamp(1_800_000_000)));
+        let env = Env::seeded(1, clock.clone());
+        let relay_kind = RelayKind::Memory(1);
+        let options = NetOptions { relay_kind, provider_count: 3, env: env.clone(), ..NetOptions::default() };
+        let net = Net::start(options).await;
+        let carrier = net.carrier().await;
+        let vault = Home::init_fresh(&net.home_dir("a"), &env).unwrap();
+        let client = Client::new(vault, carrier.clone(), Arc::new(Unwatched), PROBE_DEADLINE, env);
+        let later = clock.now().saturating_add(Duration::from_secs(1));
+        announce_nobody(&*carrier, 2 * WAVE_LEN, later).await;
+        let found = Roster::discover(&client, 3).await.unwrap();
+        assert_eq!((found.members.len(), found.failures.len()), (3, 2 * WAVE_LEN));
+        announce_nobody(&*carrier, WAVE_COUNT_MAX * WAVE_LEN, later).await;
+        let found = Roster::discover(&client, 3).await.unwrap();
+        assert_eq!(
+            (found.members.len(), found.failures.len()),
+            (0, WAVE_COUNT_MAX * WAVE_LEN),
+            "it is bounded"
+        );
+    }
 
     #[test]
     fn only_whom_the_user_names_or_trusts_may_lead_anywhere() {
