@@ -4,11 +4,15 @@
 mod clock;
 mod file_faults;
 mod off_thread;
+mod page_cache;
 mod random;
 
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use file_faults::{FileFault, file_step, file_step_count, set_file_fault};
 pub use off_thread::{begin_off_thread, is_single_threaded, off_thread};
+pub use page_cache::let_go;
+#[cfg(test)]
+pub(crate) use page_cache::read_from_storage;
 pub use random::EnvRng;
 
 use std::sync::Arc;

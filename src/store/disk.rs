@@ -7,6 +7,8 @@ use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
+use crate::env;
+
 /// A folder that files can be kept in. Operations block; callers on an async runtime go through its blocking threads.
 pub trait Disk: Send + Sync + 'static {
     /// Makes a folder; without effect if it is there. Its parent is there already.
@@ -23,6 +25,9 @@ pub trait Disk: Send + Sync + 'static {
 
     /// Returns when the contents of a file are safe.
     fn sync_file(&self, path: &Path) -> io::Result<()>;
+
+    /// Says that the contents of a file will not be wanted soon, as far as they are safe: they need not stay in memory.
+    fn let_go(&self, _path: &Path) {}
 
     /// Renames a file, in place of what has the new name.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
@@ -95,6 +100,13 @@ impl Disk for RealDisk {
         File::open(self.root.join(path))?.sync_data()
     }
 
+    fn let_go(&self, path: &Path) {
+        // What cannot be opened takes no memory that is ours.
+        if let Ok(file) = File::open(self.root.join(path)) {
+            env::let_go(&file);
+        }
+    }
+
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         fs::rename(self.root.join(from), self.root.join(to))
     }
@@ -160,6 +172,7 @@ mod tests {
         disk.append(a, b"ab").unwrap();
         disk.truncate(a, 11).unwrap();
         disk.sync_file(a).unwrap();
+        disk.let_go(a);
         disk.rename(a, b).unwrap();
         disk.sync_dir(sub).unwrap();
         assert_eq!(disk.read(b).unwrap(), b"0123456789a");

@@ -19,6 +19,10 @@ pub(super) const BLOBS: &str = "blobs";
 const ENCRYPTED: &str = ".enc";
 const TEMPORARY: &str = ".tmp";
 
+/// Blobs of so many bytes do not stay in memory: most are written, and read years later or never. Short ones, such as the
+/// heads of vaults, are asked for again and again.
+const LONG_LEN: usize = 256 * 1024;
+
 /// How a blob lies on the disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kept {
@@ -70,6 +74,9 @@ impl Files {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             file => file.map_err(StoreError::disk(&path))?,
         };
+        if file.len() >= LONG_LEN {
+            self.disk.let_go(&path);
+        }
         if kept == Kept::Encrypted {
             let Some(salt) = file.first_chunk().copied() else { return Ok(None) };
             file.drain(..SALT_LEN);
@@ -115,6 +122,9 @@ impl Files {
     fn put_in_place(&self, temporary: &Path, path: &Path, file: &[u8]) -> io::Result<()> {
         self.disk.write(temporary, file)?;
         self.disk.sync_file(temporary)?;
+        if file.len() >= LONG_LEN {
+            self.disk.let_go(temporary);
+        }
         self.disk.rename(temporary, path)
     }
 

@@ -2,6 +2,7 @@
 
 mod concurrency;
 mod crash;
+mod memory;
 mod promises;
 mod sim_disk;
 mod space;

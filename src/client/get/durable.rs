@@ -10,13 +10,15 @@ use std::thread::{self, JoinHandle};
 
 use nix::unistd::syncfs;
 
+use crate::env::let_go;
+
 /// So many files are synced each before it gets its name. Of a large tree that would be most of the time, and a crash in
 /// the middle of a restore means that it is run again.
 const ALONE_MAX: usize = 16;
 
 /// Bytes of a file that are written before they are sent on to the disk. The disk works while the processor does;
 /// synced only at its end, a file waited for most of its bytes then.
-const AHEAD_MIN: u64 = 32 * 1024 * 1024;
+const AHEAD_MIN: u64 = 8 * 1024 * 1024;
 
 /// Sends what is written of a file to the disk ahead of the sync at its end.
 #[derive(Debug, Default)]
@@ -38,7 +40,7 @@ impl SyncAhead {
         self.wait()?;
         self.written = 0;
         let file = file.try_clone()?;
-        self.under_way = Some(thread::Builder::new().spawn(move || file.sync_data())?);
+        self.under_way = Some(thread::Builder::new().spawn(move || sync_and_let_go(&file))?);
         Ok(())
     }
 
@@ -50,6 +52,13 @@ impl SyncAhead {
         let last = self.under_way.take();
         last.map_or(Ok(()), |sync| sync.join().expect("a sync does not panic"))
     }
+}
+
+/// Whoever restores a long file does not read it at once, and others want to keep what they have in memory.
+fn sync_and_let_go(file: &File) -> io::Result<()> {
+    file.sync_data()?;
+    let_go(file);
+    Ok(())
 }
 
 /// What is not on the disk yet.
@@ -85,7 +94,11 @@ impl Durable {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::io::Write;
+
     use super::*;
+    use crate::env::read_from_storage;
 
     #[test]
     fn a_long_file_is_synced_while_it_is_written() {
@@ -97,6 +110,17 @@ mod tests {
         ahead.wait().unwrap();
         ahead.wrote(&file, AHEAD_MIN - 1).unwrap();
         assert!(ahead.under_way.is_none());
+    }
+
+    #[test]
+    fn a_long_file_does_not_stay_in_memory() {
+        let (mut file, mut ahead) = (tempfile::NamedTempFile::new().unwrap(), SyncAhead::default());
+        file.write_all(&vec![7; usize::try_from(AHEAD_MIN).unwrap()]).unwrap();
+        ahead.wrote(file.as_file(), AHEAD_MIN).unwrap();
+        ahead.wait().unwrap();
+        let Some(before) = read_from_storage(file.path()) else { return };
+        assert_eq!(fs::read(file.path()).unwrap().len() as u64, AHEAD_MIN);
+        assert!(read_from_storage(file.path()) >= Some(before + AHEAD_MIN));
     }
 
     #[test]
