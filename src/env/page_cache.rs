@@ -2,36 +2,33 @@
 
 use std::fs::File;
 
+use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
+
 /// Says that what is on the disk of this file will not be wanted soon, so that the memory it takes is free for what
 /// comes next. What is not on the disk yet stays; to read it again is slower, and nothing else changes.
 ///
 /// Without it a long stream of files pushes out what others have there, and takes ever new memory, which on a virtual
 /// machine the host has to find first: there that was a quarter of everything that a put took (`POSIX_FADV_DONTNEED` in
-/// posix_fadvise(2)). Systems that take no such advice keep what they like.
+/// posix_fadvise(2)).
 pub fn let_go(file: &File) {
-    #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
-    {
-        use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
-        // It is advice.
-        let _ = posix_fadvise(file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED);
-    }
-    #[cfg(not(any(target_os = "linux", target_os = "android", target_os = "freebsd")))]
-    let _ = file;
+    // It is advice.
+    let _ = posix_fadvise(file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED);
 }
 
-/// Bytes that this thread has made the system read from storage; `None` where that is not told, or where `path` lies in
-/// memory anyway (proc(5), `/proc/PID/io`).
+/// Bytes that this thread has made the system read from storage (proc(5), `/proc/PID/io`); `None` where that is not told,
+/// or `path` is on a file system of which it is not known that it takes such advice: one in memory does not.
 #[cfg(test)]
 pub(crate) fn read_from_storage(path: &std::path::Path) -> Option<u64> {
-    use nix::sys::statfs::{TMPFS_MAGIC, statfs};
-    if statfs(path).ok()?.filesystem_type() == TMPFS_MAGIC {
+    use nix::sys::statfs::{EXT4_SUPER_MAGIC, OVERLAYFS_SUPER_MAGIC, XFS_SUPER_MAGIC, statfs};
+    let takes_it = [EXT4_SUPER_MAGIC, XFS_SUPER_MAGIC, OVERLAYFS_SUPER_MAGIC];
+    if !takes_it.contains(&statfs(path).ok()?.filesystem_type()) {
         return None;
     }
     let counts = std::fs::read_to_string("/proc/thread-self/io").ok()?;
     counts.lines().find_map(|line| line.strip_prefix("read_bytes: "))?.parse().ok()
 }
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
 mod tests {
     use std::fs;
     use std::io::Write;
