@@ -135,13 +135,12 @@ impl Server {
     }
 
     /// Stores the blob of an upload whose last chunk has arrived.
-    pub(super) fn finish_upload(self: &Arc<Self>, key: UploadKey, blob: Vec<u8>, jobs: &mut JoinSet<()>) {
+    pub(super) fn finish_upload(self: &Arc<Self>, key: UploadKey, blob: Bytes, jobs: &mut JoinSet<()>) {
         let server = self.clone();
         jobs.spawn(async move {
             let Some(Wish { promise, at_rest, .. }) = lock(&server.uploads).wish(key).cloned() else {
                 return;
             };
-            let blob = Bytes::from(blob);
             let kept = blob.clone();
             let stored = server
                 .off_thread(move |server| Ok(server.store.put(key.hash, &kept, promise, at_rest)?))

@@ -158,7 +158,7 @@ impl<W> Reassembly<W> {
     /// upload, one that is there already, and one whose length or number is not that of its place.
     ///
     /// The upload stays known, and counted, until it is [finished](Self::finish).
-    pub fn chunk(&mut self, key: UploadKey, chunk: &Upload, now: Instant) -> Option<Vec<u8>> {
+    pub fn chunk(&mut self, key: UploadKey, chunk: &Upload, now: Instant) -> Option<Bytes> {
         let upload = self.uploads.get_mut(&key)?;
         if upload.is_complete || chunk.total != upload.chunk_count || upload.have.contains(chunk.index) {
             return None;
@@ -170,13 +170,14 @@ impl<W> Reassembly<W> {
     }
 
     /// The blob of an upload that lacks nothing, once: that of no chunks lacks nothing from the beginning.
-    pub fn take_complete(&mut self, key: UploadKey) -> Option<Vec<u8>> {
+    pub fn take_complete(&mut self, key: UploadKey) -> Option<Bytes> {
         let upload = self.uploads.get_mut(&key)?;
         if upload.is_complete || upload.have.count() < upload.chunk_count {
             return None;
         }
         upload.is_complete = true;
-        Some(std::mem::take(&mut upload.chunks).concat())
+        let mut chunks = std::mem::take(&mut upload.chunks);
+        Some(if chunks.len() == 1 { chunks.remove(0) } else { chunks.concat().into() })
     }
 
     /// What the newest request for an upload wants.

@@ -49,11 +49,21 @@ fn chunks_in_any_order_and_twice_are_the_blob_once() {
     }
     let missing = ChunkSet::parse("2").unwrap();
     assert_eq!(reassembly.begin(key, (100_000, BASE), (), now), Ok(Begun::Known(missing)));
-    assert_eq!(reassembly.chunk(key, &chunk(&blob, 2), now), Some(blob.clone()));
+    assert_eq!(reassembly.chunk(key, &chunk(&blob, 2), now), Some(blob.clone().into()));
     assert_eq!(reassembly.chunk(key, &chunk(&blob, 2), now), None);
     assert_eq!(reassembly.begin(key, (100_000, BASE), (), now), Ok(Begun::Complete));
     reassembly.finish(key);
     assert_eq!((reassembly.count(), reassembly.len, reassembly.clients.len()), (0, 0, 0));
+}
+
+#[test]
+fn a_blob_of_one_chunk_is_that_chunk() {
+    let (mut reassembly, now, blob) = (Reassembly::new(LIMITS), start(), blob(1_000));
+    let (key, chunk) = (key(1, &blob), chunk(&blob, 0));
+    assert_eq!(reassembly.begin(key, (1_000, BASE), (), now), Ok(Begun::New));
+    let whole = reassembly.chunk(key, &chunk, now).unwrap();
+    assert_eq!((&whole[..], whole.as_ptr()), (&blob[..], chunk.data.as_ptr()), "and not a copy of it");
+    assert_eq!(reassembly.take_complete(key), None);
 }
 
 #[test]
@@ -71,7 +81,7 @@ fn upload_that_is_begun_with_chunks_of_another_length_begins_anew() {
         assert_eq!(reassembly.chunk(key, &chunk(&blob, index), now), None);
     }
     assert_eq!(reassembly.len(), 100_000, "it counts once");
-    assert_eq!(reassembly.chunk(key, &chunk(&blob, 3), now), Some(blob));
+    assert_eq!(reassembly.chunk(key, &chunk(&blob, 3), now), Some(blob.into()));
     assert_eq!(reassembly.begin(key, (100_000, longer), (), now), Ok(Begun::Complete));
 }
 
@@ -79,7 +89,7 @@ fn upload_that_is_begun_with_chunks_of_another_length_begins_anew() {
 fn empty_blob_is_complete_from_the_beginning() {
     let (mut reassembly, key) = (Reassembly::new(LIMITS), key(1, b""));
     assert_eq!(reassembly.begin(key, (0, BASE), (), start()), Ok(Begun::New));
-    assert_eq!(reassembly.take_complete(key), Some(Vec::new()));
+    assert_eq!(reassembly.take_complete(key), Some(Bytes::new()));
     assert_eq!(reassembly.take_complete(key), None);
 }
 
