@@ -69,9 +69,9 @@ impl Roster {
         let mut strangers: Vec<_> =
             announced.providers.into_values().filter(|terms| !found.contains_key(&terms.id)).collect();
         strangers.sort_by_key(|terms| Reverse(terms.announced_at));
+        expect_endpoints(client, found.values().chain(&strangers))?;
         let mut waves = strangers.chunks(WAVE_LEN).take(WAVE_COUNT_MAX);
         found.extend(by_id(waves.next().unwrap_or_default()));
-        expect_endpoints(client, &found)?;
         let mut roster = Self::probe(client, found, (&known, &BTreeSet::new()), enough).await;
         for wave in waves {
             if roster.count_usable() >= enough {
@@ -116,7 +116,7 @@ impl Roster {
             found.entry(id).or_insert_with(|| ProviderTerms::base(id));
         }
         let known = client.known_providers()?;
-        expect_endpoints(client, &found)?;
+        expect_endpoints(client, found.values())?;
         Ok(Self::probe(client, found, (&known, named), enough).await)
     }
 
@@ -203,10 +203,14 @@ fn acquaintance(standing: Option<&Standing>, is_named: bool) -> Acquaintance {
 }
 
 /// Fails where relays may not be used, and nobody who was found can be reached without them.
-fn expect_endpoints(client: &Client, found: &BTreeMap<ProviderId, ProviderTerms>) -> Result<(), ClientError> {
+fn expect_endpoints<'a>(
+    client: &Client,
+    mut found: impl Iterator<Item = &'a ProviderTerms> + Clone,
+) -> Result<(), ClientError> {
     let is_direct = client.exchange.carrier_choice() == CarrierChoice::Direct;
-    if is_direct && !found.is_empty() && found.values().all(|terms| terms.endpoints.is_empty()) {
-        return Err(ClientError::NoEndpoints { found: found.len() });
+    let count = found.clone().count();
+    if is_direct && count > 0 && found.all(|terms| terms.endpoints.is_empty()) {
+        return Err(ClientError::NoEndpoints { found: count });
     }
     Ok(())
 }
