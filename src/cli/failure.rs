@@ -12,6 +12,9 @@ use crate::format::FormatError;
 use crate::transport::TransportError;
 use crate::vault::{ResolveError, VaultError};
 
+/// Failures of providers that an error tells one by one.
+const FAILURES_SHOWN: usize = 4;
+
 /// What only a put can end in.
 fn of_a_put(error: &ClientError) -> Option<(Exit, &'static str)> {
     Some(match error {
@@ -221,5 +224,32 @@ fn with_failures(error: &ClientError) -> String {
         return chain(error);
     }
     let who = |failure: &Failure| format!("{}: {}", npub(&failure.provider), failure.why);
-    format!("{} ({})", chain(error), failures.iter().map(who).collect::<Vec<_>>().join("; "))
+    let mut said: Vec<_> = failures.iter().take(FAILURES_SHOWN).map(who).collect();
+    if let Some(more @ 1..) = failures.len().checked_sub(FAILURES_SHOWN) {
+        said.push(format!("and {more} more"));
+    }
+    format!("{} ({})", chain(error), said.join("; "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::ProviderId;
+
+    #[test]
+    fn an_error_names_a_few_of_those_who_failed_and_counts_the_others() {
+        let told = |count: u8| {
+            let failure = |number| Failure {
+                provider: ProviderId::new([number; 32]),
+                pack: None,
+                why: format!("reason {number}"),
+                corrupt: false,
+            };
+            let failures = (1..=count).map(failure).collect();
+            with_failures(&ClientError::TooFewProviders { have: 0, wanted: 3, failures })
+        };
+        assert!(told(4).ends_with(": reason 4)"), "{}", told(4));
+        assert!(told(5).ends_with(": reason 4; and 1 more)"), "{}", told(5));
+        assert!(told(200).ends_with(": reason 4; and 196 more)") && told(200).len() < 500);
+    }
 }
