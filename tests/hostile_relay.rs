@@ -12,7 +12,7 @@ use tokio::time::{Instant, timeout};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 
-const CHUNK: Kind = Kind::Custom(24_212);
+const RESPONSE: Kind = Kind::Custom(24_211);
 const WAIT: Duration = Duration::from_secs(10);
 
 /// A relay that a test plays itself.
@@ -60,18 +60,26 @@ async fn next(subscription: &mut Subscription) -> Event {
 }
 
 fn event(content: &str) -> Event {
-    EventBuilder::new(CHUNK, content).sign_with_keys(&Keys::generate()).unwrap()
+    EventBuilder::new(RESPONSE, content).sign_with_keys(&Keys::generate()).unwrap()
 }
 
-/// A carrier with one confirmed subscription for chunks, its name there, and the relay's end.
+/// A carrier with one confirmed subscription, its name there, and the relay's end.
 async fn subscribed(script: &Script) -> (Relays, Subscription, String, WebSocketStream<TcpStream>) {
     let (carrier, mut socket) = script.connected().await;
     let (subscription, name) = subscribe(&carrier, &mut socket).await;
     (carrier, subscription, name, socket)
 }
 
-/// A confirmed subscription for chunks, and its name.
+/// A confirmed subscription, and its name.
 async fn subscribe(carrier: &Relays, socket: &mut WebSocketStream<TcpStream>) -> (Subscription, String) {
+    subscribe_to(RESPONSE, carrier, socket).await
+}
+
+async fn subscribe_to(
+    kind: Kind,
+    carrier: &Relays,
+    socket: &mut WebSocketStream<TcpStream>,
+) -> (Subscription, String) {
     let confirming = async {
         let request = heard(socket).await;
         assert_eq!(request[0], "REQ");
@@ -79,7 +87,7 @@ async fn subscribe(carrier: &Relays, socket: &mut WebSocketStream<TcpStream>) ->
         say(socket, format!(r#"["EOSE","{name}"]"#)).await;
         name
     };
-    let (subscription, name) = tokio::join!(carrier.subscribe(vec![Filter::new().kind(CHUNK)]), confirming);
+    let (subscription, name) = tokio::join!(carrier.subscribe(vec![Filter::new().kind(kind)]), confirming);
     (subscription.unwrap(), name)
 }
 
@@ -143,6 +151,33 @@ async fn forged_event_under_an_id_that_was_verified_before_reaches_nobody() {
     assert_eq!(found[&script.url], [good]);
 }
 
+/// What chunks are worth, the hash of their blob says. A forged one must not keep the true one of its id out.
+#[tokio::test]
+async fn forged_chunk_comes_and_the_true_one_after_it() {
+    let script = Script::new().await;
+    let (carrier, mut socket) = script.connected().await;
+    for kind in [24_212, 24_213].map(Kind::Custom) {
+        let (mut subscription, name) = subscribe_to(kind, &carrier, &mut socket).await;
+        let chunk = EventBuilder::new(kind, "AAAA").sign_with_keys(&Keys::generate()).unwrap();
+        let forged = with(&chunk, |event| event.content = "BBBB".into());
+        for event in [&forged, &chunk] {
+            say(&mut socket, format!(r#"["EVENT","{name}",{}]"#, event.as_json())).await;
+            assert_eq!(next(&mut subscription).await, *event);
+        }
+        let answering = async {
+            let name = heard(&mut socket).await[1].as_str().unwrap().to_owned();
+            for event in [&forged, &chunk] {
+                say(&mut socket, format!(r#"["EVENT","{name}",{}]"#, event.as_json())).await;
+            }
+            say(&mut socket, format!(r#"["EOSE","{name}"]"#)).await;
+        };
+        let (found, ()) = tokio::join!(carrier.query(Filter::new(), WAIT), answering);
+        assert_eq!(found[&script.url], [chunk], "what is asked for is verified");
+        drop(subscription);
+        assert_eq!(heard(&mut socket).await[0], "CLOSE");
+    }
+}
+
 #[tokio::test]
 async fn dropped_carrier_ends_its_connections_and_leaves_no_task() {
     let (script, metrics) = (Script::new().await, tokio::runtime::Handle::current().metrics());
@@ -191,7 +226,7 @@ async fn relay_that_confirms_nothing_and_answers_no_ok_is_used_all_the_same() {
     let script = Script::new().await;
     let (carrier, mut socket) = script.connected().await;
     let started = Instant::now();
-    let mut subscription = carrier.subscribe(vec![Filter::new().kind(CHUNK)]).await.unwrap();
+    let mut subscription = carrier.subscribe(vec![Filter::new().kind(RESPONSE)]).await.unwrap();
     assert!(started.elapsed() < WAIT);
     let name = heard(&mut socket).await[1].as_str().unwrap().to_owned();
     let published = event("out");

@@ -3,20 +3,20 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::task::JoinSet;
+use tracing::warn;
 
 use crate::provider::caller::{Caller, Outcome, Refusal, Way};
 use crate::provider::gate::Pass;
 use crate::provider::memory::Begin;
 use crate::provider::server::{Server, lock, monotonic};
-use crate::session::{BeginError, Begun, UploadKey};
+use crate::session::{Assembled, BeginError, Begun, UploadKey};
 use crate::store::{self, AtRest, StoreError};
 use crate::types::limits::BATCH_COUNT_MAX;
 use crate::types::{BlobHash, ChunkLen, ClientId, Timestamp};
 use crate::wire::{
-    Answer, BlobInfo, Claim, DirectStore, ErrorCode, Hashes, ItemsOf, Promise, RequestNumber, Store,
-    StoreBody,
+    Answer, Attestation, BlobInfo, ChunkSet, Claim, DirectStore, ErrorCode, Hashes, ItemsOf, Promise,
+    RequestNumber, Store, StoreBody,
 };
 
 /// Inline stores from this length on are told that the provider is at it.
@@ -121,9 +121,9 @@ impl Server {
             Ok(Begun::Known(chunks)) => self.reply(&caller, Ok(Answer::Missing { hash: key.hash, chunks })),
             // A blob of no chunks is complete now; otherwise they follow, and the answer comes after the last.
             Ok(Begun::New) => {
-                if let Some(blob) = uploads.take_complete(key) {
+                if let Some(assembled) = uploads.take_complete(key) {
                     drop(uploads);
-                    self.finish_upload(key, blob, jobs);
+                    self.finish_upload(key, assembled, jobs);
                 }
             }
             Ok(Begun::Complete) => self.reply_with(&caller, |request| caller.processing(request)),
@@ -134,17 +134,36 @@ impl Server {
         }
     }
 
-    /// Stores the blob of an upload whose last chunk has arrived.
-    pub(super) fn finish_upload(self: &Arc<Self>, key: UploadKey, blob: Bytes, jobs: &mut JoinSet<()>) {
+    /// Stores the blob of an upload whose last chunk has arrived; or waits for those again that somebody has forged. Then
+    /// nothing is answered: the client will ask what is missing.
+    pub(super) fn finish_upload(
+        self: &Arc<Self>,
+        key: UploadKey,
+        assembled: Assembled<Attestation>,
+        jobs: &mut JoinSet<()>,
+    ) {
         let server = self.clone();
         jobs.spawn(async move {
             let Some(Wish { promise, at_rest, .. }) = lock(&server.uploads).wish(key).cloned() else {
                 return;
             };
-            let kept = blob.clone();
-            let stored = server
-                .off_thread(move |server| Ok(server.store.put(key.hash, &kept, promise, at_rest)?))
-                .await;
+            let blob = assembled.blob.clone();
+            let keep = move |server: &Self| {
+                let stored = server.store.put(key.hash, &assembled.blob, promise, at_rest);
+                let is_wrong = matches!(stored, Err(StoreError::HashMismatch { .. }));
+                let forged = if is_wrong { assembled.forged() } else { ChunkSet::empty() };
+                if forged == ChunkSet::empty() {
+                    return Ok(Some(stored?));
+                }
+                warn!(client = %key.client.short(), chunks = %forged, "chunks were forged on their way");
+                lock(&server.uploads).reopen(key, &assembled, &forged);
+                Ok(None)
+            };
+            let stored = match server.off_thread(keep).await {
+                Ok(None) => return,
+                Ok(Some(claim)) => Ok(claim),
+                Err(refusal) => Err(refusal),
+            };
             // A try that came meanwhile is the one that is answered.
             let finished = lock(&server.uploads).finish(key);
             let Some(Wish { caller, quiet, .. }) = finished else { return };

@@ -21,8 +21,8 @@ use crate::transport::{Carrier, Incoming, Route};
 use crate::types::ProviderId;
 use crate::types::limits::{CHANGE_AGE_MAX, EVENT_LEN_MAX};
 use crate::wire::{
-    Action, Draft, ErrorCode, REQUEST_KIND, Request, Store, StoreBody, UPLOAD_KIND, Upload, author_as_client,
-    tags,
+    Action, Attestation, Draft, ErrorCode, REQUEST_KIND, Request, Store, StoreBody, UPLOAD_KIND, Upload,
+    author_as_client, tags,
 };
 
 /// Requests up to this length are read at once; larger ones carry a blob, and are read off the async threads.
@@ -52,7 +52,7 @@ pub(super) struct Server {
     pub(super) turns: Arc<Semaphore>,
     /// Replies of the loop, which waits for no relay.
     pub(super) replies: mpsc::Sender<(RelayUrl, Draft)>,
-    pub(super) uploads: Mutex<Reassembly<Wish>>,
+    pub(super) uploads: Mutex<Reassembly<Wish, Attestation>>,
     pub(super) seen: Mutex<SeenRequests>,
     pub(super) answered: Mutex<Answered>,
 }
@@ -153,15 +153,16 @@ impl Server {
         Err(Refusal::new(ErrorCode::StaleRequest, text))
     }
 
+    /// Takes in a chunk that nobody has verified.
     fn take_chunk(self: &Arc<Self>, event: &Event, jobs: &mut JoinSet<()>) {
         let Ok(chunk) = Upload::parse(event) else { return };
         if chunk.provider != self.id {
             return;
         }
         let key = UploadKey { client: author_as_client(event), hash: chunk.hash };
-        let complete = lock(&self.uploads).chunk(key, &chunk, monotonic());
-        if let Some(blob) = complete {
-            self.finish_upload(key, blob, jobs);
+        let complete = lock(&self.uploads).chunk(key, &chunk, Attestation::of(event), monotonic());
+        if let Some(assembled) = complete {
+            self.finish_upload(key, assembled, jobs);
         }
     }
 

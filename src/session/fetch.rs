@@ -2,14 +2,18 @@
 //!
 //! Where the provider takes ranges (extension `partial`), at most a window of chunks is asked for at a time, and only
 //! what is missing is asked for again. A plain provider sends the whole blob for every try.
+//!
+//! Nobody has verified the chunks: the blob's hash does that for all of them. Only where something of a chunk is not as it
+//! should be, or has to be believed without the blob, it is asked who signed it. A provider answers for what it has signed
+//! alone; what others put in its mouth is thrown away.
 
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 
-use crate::session::{Failure, Pace, Patience, Step, Try};
+use crate::session::{Attests, Failure, Pace, Patience, Step, Try};
 use crate::types::limits::BLOB_LEN_MAX;
-use crate::types::{Blob, BlobHash, ChunkLen, Timestamp};
+use crate::types::{Blob, BlobHash, ChunkIndex, ChunkLen, Timestamp};
 use crate::wire::{Answer, BlobInfo, Chunk, ChunkSet, Status};
 
 /// After the provider says that it has sent everything, for so long chunks may still be under way.
@@ -17,11 +21,13 @@ const STRAGGLER_GRACE: Duration = Duration::from_millis(100);
 
 /// The client's half of a retrieve.
 #[derive(Debug)]
-pub struct FetchSession {
+pub struct FetchSession<A> {
     hash: BlobHash,
     options: FetchOptions,
     /// One place for each chunk, as soon as their number is known.
-    chunks: Option<Vec<Option<Bytes>>>,
+    chunks: Option<Vec<Option<Held<A>>>>,
+    /// Each chunk is checked when it comes.
+    is_strict: bool,
     have: ChunkSet,
     /// Bytes of the chunks that are here.
     have_len: u64,
@@ -32,6 +38,9 @@ pub struct FetchSession {
     patience: Patience,
     outcome: Option<Result<Blob, Failure>>,
 }
+
+/// A chunk that has come, and who stands for it; nobody, where that was checked.
+type Held<A> = (Bytes, Option<A>);
 
 /// What is known before a fetch.
 #[derive(Debug, Clone, Copy)]
@@ -44,18 +53,21 @@ pub struct FetchOptions {
     pub window: u32,
     /// Whether the provider takes ranges.
     pub takes_ranges: bool,
+    /// Whether it matters until when the provider promises to keep the blob.
+    pub wants_promise: bool,
 }
 
 /// One more try: the chunks that are asked for, or the whole blob.
 pub type FetchSend = (Try, Option<ChunkSet>);
 
-impl FetchSession {
+impl<A: Attests> FetchSession<A> {
     /// A conversation that begins now; the jitter of its retries follows from `seed`.
     pub fn new(hash: BlobHash, options: FetchOptions, pace: Pace, seed: u64, now: Instant) -> Self {
         let mut session = Self {
             hash,
             options,
             chunks: None,
+            is_strict: options.wants_promise,
             have: ChunkSet::empty(),
             have_len: 0,
             asked: ChunkSet::empty(),
@@ -75,14 +87,19 @@ impl FetchSession {
         self.have.count()
     }
 
-    /// Until when the provider promises to keep the blob, as far as it has said so.
+    /// Until when the provider promises to keep the blob, as far as it has said so and that was asked for.
     pub fn expires(&self) -> Option<Timestamp> {
         self.expires
     }
 
-    /// Takes in a chunk of the blob, as the provider signed it. Whether it was new and is part of the blob.
-    pub fn chunk(&mut self, chunk: Chunk, now: Instant) -> bool {
+    /// Takes in a chunk that is said to be the provider's. Whether it was new and may be part of the blob.
+    pub fn chunk(&mut self, chunk: Chunk, attestation: A, now: Instant) -> bool {
         if self.outcome.is_some() || chunk.hash != self.hash {
+            return false;
+        }
+        // How many chunks there are, and until when the provider keeps them, the blob's hash does not say.
+        let is_checked = self.is_strict || self.chunks.is_none();
+        if is_checked && !attestation.holds_for(&chunk.data) {
             return false;
         }
         // A directed chunk is tied to this request by its signature, the blob to its hash at the end.
@@ -90,18 +107,22 @@ impl FetchSession {
         let len = chunk.data.len() as u64;
         let is_possible = len <= self.options.chunk_len.bytes() && self.have_len + len <= BLOB_LEN_MAX;
         if !is_intact || !is_possible || !self.learn_total(chunk.total) {
-            self.outcome = Some(Err(Failure::Corrupt));
+            if is_checked || attestation.holds_for(&chunk.data) {
+                self.outcome = Some(Err(Failure::Corrupt));
+            }
             return false;
         }
         let place = self.chunks.as_mut().and_then(|chunks| chunks.get_mut(chunk.index.0 as usize));
         let Some(place @ None) = place else { return false };
-        self.expires = self.expires.or(chunk.expiration);
-        *place = Some(chunk.data);
+        if is_checked {
+            self.expires = self.expires.or(chunk.expiration);
+        }
+        *place = Some((chunk.data, (!is_checked).then_some(attestation)));
         self.have_len += len;
         self.have.insert(chunk.index);
         self.patience.progress(now);
         self.patience.sent(now);
-        self.finish_if_complete();
+        self.finish_if_complete(now);
         true
     }
 
@@ -203,7 +224,7 @@ impl FetchSession {
         self.expires = Some(info.expires);
         if info.chunks == 0 && info.size == 0 {
             self.chunks = Some(Vec::new());
-            self.finish_if_complete();
+            self.finish_if_complete(now);
             return;
         }
         if !self.learn_total(info.chunks) {
@@ -217,7 +238,8 @@ impl FetchSession {
 
     /// Makes places for the chunks. Whether the number is possible and the same as ever.
     fn learn_total(&mut self, total: u32) -> bool {
-        let known = self.chunks.get_or_insert_with(|| vec![None; total as usize]).len();
+        let places = || (0..total).map(|_| None).collect();
+        let known = self.chunks.get_or_insert_with(places).len();
         total > 0 && known == total as usize
     }
 
@@ -225,13 +247,39 @@ impl FetchSession {
         self.chunks.as_ref().map_or(u32::MAX, |chunks| u32::try_from(chunks.len()).unwrap_or(u32::MAX))
     }
 
-    fn finish_if_complete(&mut self) {
+    fn finish_if_complete(&mut self, now: Instant) {
         let Some(chunks) = &self.chunks else { return };
         if self.have.count() as usize != chunks.len() {
             return;
         }
-        self.outcome = Some(self.verified(join(chunks)));
+        let outcome = self.verified(join(chunks));
+        if outcome.is_err() && self.drop_forged() {
+            return self.patience.hasten(Duration::ZERO, now);
+        }
+        self.outcome = Some(outcome);
         self.chunks = None;
+    }
+
+    /// Throws away the chunks that are not the provider's; whether there are any. From now on each is checked when it comes,
+    /// so that this happens once.
+    fn drop_forged(&mut self) -> bool {
+        let (mut forged_count, mut have, mut have_len) = (0, ChunkSet::empty(), 0);
+        for (index, place) in (0..).map(ChunkIndex).zip(self.chunks.iter_mut().flatten()) {
+            match place {
+                Some((data, Some(attestation))) if !attestation.holds_for(data) => {
+                    *place = None;
+                    forged_count += 1;
+                }
+                Some((data, attestation)) => {
+                    *attestation = None;
+                    have.insert(index);
+                    have_len += data.len() as u64;
+                }
+                None => {}
+            }
+        }
+        (self.have, self.have_len, self.is_strict) = (have, have_len, true);
+        forged_count > 0
     }
 
     /// The only check of a fetched blob's hash there is; whatever it is for compares names.
@@ -242,11 +290,12 @@ impl FetchSession {
 }
 
 /// The chunks end to end; one alone is not copied.
-fn join(chunks: &[Option<Bytes>]) -> Bytes {
-    if let [Some(only)] = chunks {
+fn join<A>(chunks: &[Option<Held<A>>]) -> Bytes {
+    if let [Some((only, _))] = chunks {
         return only.clone();
     }
-    let mut blob = BytesMut::with_capacity(chunks.iter().flatten().map(Bytes::len).sum());
-    chunks.iter().flatten().for_each(|chunk| blob.extend_from_slice(chunk));
+    let chunks = || chunks.iter().flatten().map(|(data, _)| data);
+    let mut blob = BytesMut::with_capacity(chunks().map(Bytes::len).sum());
+    chunks().for_each(|chunk| blob.extend_from_slice(chunk));
     blob.freeze()
 }

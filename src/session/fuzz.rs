@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use crate::session::{
-    FetchOptions, FetchSession, Pace, Reassembly, ReassemblyLimits, Step, StoreSend, StoreSession, Try,
-    UploadKey,
+    Attests, Begun, Failure, FetchOptions, FetchSession, Pace, Reassembly, ReassemblyLimits, Step, StoreSend,
+    StoreSession, Try, UploadKey,
 };
 use crate::types::{Blob, BlobHash, ChunkIndex, ChunkLen, ClientId, ProviderId, Timestamp};
 use crate::wire::{Answer, BlobInfo, Chunk, ChunkSet, ErrorCode, Status, StatusKind, Upload};
@@ -26,6 +26,13 @@ pub const TARGETS: [(&str, Target); 4] = [
 
 const HASH: BlobHash = BlobHash::new([7; 32]);
 const WINDOW: u32 = 5;
+/// Stands for the signature of a chunk, by whether it is good.
+impl Attests for bool {
+    fn holds_for(&self, _data: &[u8]) -> bool {
+        *self
+    }
+}
+
 /// More steps than a conversation of a few chunks can take.
 const STEP_COUNT_MAX: u32 = 20_000;
 
@@ -67,22 +74,29 @@ pub fn store(script: &[u8], start: Instant) {
     panic!("the conversation does not end");
 }
 
-/// A fetch, whatever the provider sends: it ends, and what it brings has the right hash.
+/// A fetch, whatever the provider sends, or others in its name: it ends, what it brings has the right hash, and the
+/// provider is found to be wrong only if it was.
 pub fn fetch(script: &[u8], start: Instant) {
     let [total, mode] = [0, 1].map(|at| script.get(at).copied().unwrap_or(0));
     let total = u32::from(total % 20);
     let blob: Bytes = (0..total * 2).map(|byte| byte.to_le_bytes()[0]).collect();
     let hash = BlobHash::of(&blob);
     let chunk_count = (mode & 2 == 0).then_some(total);
-    let options =
-        FetchOptions { chunk_count, chunk_len: ChunkLen::BASE, window: WINDOW, takes_ranges: mode & 1 == 0 };
+    let options = FetchOptions {
+        chunk_count,
+        chunk_len: ChunkLen::BASE,
+        window: WINDOW,
+        takes_ranges: mode & 1 == 0,
+        wants_promise: mode & 4 == 0,
+    };
     let mut session = FetchSession::new(hash, options, Pace::default(), 1, start);
     let mut script = script.chunks_exact(3);
-    let (mut now, mut tries) = (start, 0);
+    let (mut now, mut tries, mut is_wrong) = (start, 0, false);
     for _ in 0..STEP_COUNT_MAX {
         match session.step(now) {
             Step::Send((number, _)) => tries = number.0 + 1,
             Step::Done(outcome) => {
+                assert!(is_wrong || outcome != Err(Failure::Corrupt), "only who was wrong is called so");
                 return assert!(outcome.is_err() || outcome.map(Blob::into_bytes) == Ok(blob));
             }
             Step::Wait(until) => {
@@ -96,7 +110,11 @@ pub fn fetch(script: &[u8], start: Instant) {
                 match what % 8 {
                     0 => session.answer(&Answer::Available(BlobInfo { hash, ..info(total) }), to, now),
                     1 => session.status(&status(StatusKind::Error(ErrorCode::Busy)), now),
-                    kind => drop(session.chunk(chunk(&blob, hash, index, total, kind), now)),
+                    kind => {
+                        let is_genuine = index & 0x80 == 0;
+                        is_wrong |= is_genuine && (kind > 5 || total == 0);
+                        session.chunk(chunk(&blob, hash, index & 0x7f, total, kind), is_genuine, now);
+                    }
                 }
             }
         }
@@ -104,7 +122,7 @@ pub fn fetch(script: &[u8], start: Instant) {
     panic!("the conversation does not end");
 }
 
-/// Uploads, whatever clients send: limits are kept, and a blob that is complete is made of what was sent last for it.
+/// Uploads, whatever clients send, or others in their names: limits are kept, and what was forged is missing again, once.
 pub fn reassembly(script: &[u8], start: Instant) {
     let limits = ReassemblyLimits {
         count_max: 4,
@@ -132,10 +150,22 @@ pub fn reassembly(script: &[u8], start: Instant) {
                 let data = vec![what; usize::try_from(size.min(chunk_len.bytes())).unwrap_or(0)].into();
                 let (index, total) = (ChunkIndex(u32::from(what / 8 % 8)), u32::from(what / 64) + 1);
                 let chunk = Upload { provider: ProviderId::new([0; 32]), hash: key.hash, index, total, data };
-                if let Some(blob) = uploads.chunk(key, &chunk, now) {
-                    let count = |chunk_len: ChunkLen| chunk_len.count(blob.len() as u64);
-                    assert!([ChunkLen::BASE, longer].map(count).contains(&Some(total)));
-                    assert!(uploads.finish(key).is_some());
+                if let Some(assembled) = uploads.chunk(key, &chunk, who & 0x40 == 0, now) {
+                    let len = assembled.blob.len() as u64;
+                    let lens = [ChunkLen::BASE, longer].into_iter();
+                    let lens: Vec<_> = lens.filter(|len_max| len_max.count(len) == Some(total)).collect();
+                    assert!(!lens.is_empty());
+                    let forged = assembled.forged();
+                    if forged == ChunkSet::empty() {
+                        assert!(uploads.finish(key).is_some());
+                        continue;
+                    }
+                    uploads.reopen(key, &assembled, &forged);
+                    assert!(uploads.take_complete(key).is_none());
+                    let missing = |len_max| uploads.begin(key, (len, len_max), what, now);
+                    assert!(
+                        lens.into_iter().map(missing).any(|begun| begun == Ok(Begun::Known(forged.clone())))
+                    );
                 }
             }
         }

@@ -8,6 +8,7 @@
 //! | file | conversation |
 //! |---|---|
 //! | [`chunking`] | cutting a blob into chunks |
+//! | [`attests`] | who signed a chunk, for when it matters |
 //! | [`pace`], [`patience`] | how long to wait, when to try again, when to give up |
 //! | [`store`] | client: a blob goes to a provider in chunks (extension `chunked`) |
 //! | [`fetch`] | client: a blob comes from a provider |
@@ -15,6 +16,7 @@
 //! | [`reassembly`] | provider: chunks come together to a blob |
 
 pub mod ask;
+pub mod attests;
 pub mod chunking;
 pub mod fetch;
 pub mod fuzz;
@@ -27,9 +29,10 @@ pub mod store;
 mod tests;
 
 pub use ask::AskSession;
+pub use attests::Attests;
 pub use fetch::{FetchOptions, FetchSession};
 pub use pace::Pace;
 pub use patience::Patience;
-pub use reassembly::{BeginError, Begun, Reassembly, ReassemblyLimits, UploadKey};
+pub use reassembly::{Assembled, BeginError, Begun, Reassembly, ReassemblyLimits, UploadKey};
 pub use step::{Failure, Step, Try};
 pub use store::{StoreSend, StoreSession};

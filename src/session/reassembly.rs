@@ -2,13 +2,17 @@
 //!
 //! An upload is known by (client, hash). Its whole length counts against the limits from its beginning, so that what was
 //! begun can be finished: uploads that push each other out would never end. What rests is dropped for what comes.
+//!
+//! Nobody has verified the chunks: whether the blob has its hash says more. Where it has not, those that are not from
+//! their client are found and wanted again ([`Assembled::forged`], [`Reassembly::reopen`]).
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use crate::types::{BlobHash, ChunkLen, ClientId};
+use crate::session::{Attests, chunking};
+use crate::types::{BlobHash, ChunkIndex, ChunkLen, ClientId};
 use crate::wire::{ChunkSet, Upload};
 
 /// How much may be half received.
@@ -65,17 +69,43 @@ pub enum BeginError {
     Busy,
 }
 
-/// Half-received uploads. `W` is what the provider wants to know again when one is complete: the newest request for it.
+/// The bytes of an upload whose chunks have all come, and who attests each of them.
 #[derive(Debug)]
-pub struct Reassembly<W> {
+pub struct Assembled<A> {
+    /// What is to be the blob, if it has its hash.
+    pub blob: Bytes,
+    chunk_len: ChunkLen,
+    /// By index; none of a chunk that was checked when it came.
+    attestations: Vec<Option<A>>,
+}
+
+impl<A: Attests> Assembled<A> {
+    /// The chunks that are not from their client. None, if the blob is what its client has sent.
+    pub fn forged(&self) -> ChunkSet {
+        let attestations = (0..).map(ChunkIndex).zip(&self.attestations);
+        let is_forged = |(index, attestation): &(ChunkIndex, &Option<A>)| {
+            attestation.as_ref().is_some_and(|attestation| !attestation.holds_for(&self.chunk(*index)))
+        };
+        attestations.filter(is_forged).map(|(index, _)| index).collect()
+    }
+
+    fn chunk(&self, index: ChunkIndex) -> Bytes {
+        chunking::chunk(&self.blob, index, self.chunk_len)
+    }
+}
+
+/// Half-received uploads. `W` is what the provider wants to know again when one is complete: the newest request for it.
+/// `A` attests chunks.
+#[derive(Debug)]
+pub struct Reassembly<W, A> {
     limits: ReassemblyLimits,
-    uploads: BTreeMap<UploadKey, State<W>>,
+    uploads: BTreeMap<UploadKey, State<W, A>>,
     clients: BTreeMap<ClientId, Share>,
     len: u64,
 }
 
 #[derive(Debug)]
-struct State<W> {
+struct State<W, A> {
     wish: W,
     size: u64,
     chunk_len: ChunkLen,
@@ -83,7 +113,11 @@ struct State<W> {
     /// By index, empty where it has not arrived; taken out when the blob is complete. Apart from each other, so that an
     /// upload takes no more memory than was sent of it.
     chunks: Vec<Bytes>,
+    /// Of the chunks that are here and were not checked.
+    attestations: Vec<Option<A>>,
     have: ChunkSet,
+    /// A chunk was forged: each is checked now when it comes.
+    is_strict: bool,
     begun_at: Instant,
     moved_at: Instant,
     is_complete: bool,
@@ -95,7 +129,7 @@ struct Share {
     len: u64,
 }
 
-impl<W> Reassembly<W> {
+impl<W, A: Attests> Reassembly<W, A> {
     /// Nothing is under way.
     pub fn new(limits: ReassemblyLimits) -> Self {
         Self { limits, uploads: BTreeMap::new(), clients: BTreeMap::new(), len: 0 }
@@ -154,30 +188,49 @@ impl<W> Reassembly<W> {
         Ok(Begun::New)
     }
 
-    /// Takes in a chunk. The whole blob if it was the last one that lacked; `None` also for a chunk of an unknown
-    /// upload, one that is there already, and one whose length or number is not that of its place.
+    /// Takes in a chunk that is said to be the client's. All of the blob if it was the last one that lacked; `None` also
+    /// for a chunk of an unknown upload, one that is there already, and one whose length or number is not that of its place.
     ///
     /// The upload stays known, and counted, until it is [finished](Self::finish).
-    pub fn chunk(&mut self, key: UploadKey, chunk: &Upload, now: Instant) -> Option<Bytes> {
+    pub fn chunk(
+        &mut self,
+        key: UploadKey,
+        chunk: &Upload,
+        attestation: A,
+        now: Instant,
+    ) -> Option<Assembled<A>> {
         let upload = self.uploads.get_mut(&key)?;
         if upload.is_complete || chunk.total != upload.chunk_count || upload.have.contains(chunk.index) {
             return None;
         }
-        upload.place(chunk)?;
+        upload.place(chunk, attestation)?;
         upload.have.insert(chunk.index);
         upload.moved_at = now;
         self.take_complete(key)
     }
 
-    /// The blob of an upload that lacks nothing, once: that of no chunks lacks nothing from the beginning.
-    pub fn take_complete(&mut self, key: UploadKey) -> Option<Bytes> {
+    /// All of an upload that lacks nothing, once: that of no chunks lacks nothing from the beginning.
+    pub fn take_complete(&mut self, key: UploadKey) -> Option<Assembled<A>> {
         let upload = self.uploads.get_mut(&key)?;
         if upload.is_complete || upload.have.count() < upload.chunk_count {
             return None;
         }
         upload.is_complete = true;
         let mut chunks = std::mem::take(&mut upload.chunks);
-        Some(if chunks.len() == 1 { chunks.remove(0) } else { chunks.concat().into() })
+        let blob = if chunks.len() == 1 { chunks.remove(0) } else { chunks.concat().into() };
+        let attestations = std::mem::take(&mut upload.attestations);
+        Some(Assembled { blob, chunk_len: upload.chunk_len, attestations })
+    }
+
+    /// Goes on with an upload whose blob did not come out right, because chunks of it were forged: these are missing again.
+    /// From now on each chunk of it is checked when it comes, so that this happens to an upload once.
+    pub fn reopen(&mut self, key: UploadKey, assembled: &Assembled<A>, forged: &ChunkSet) {
+        let Some(upload) = self.uploads.get_mut(&key).filter(|upload| upload.is_complete) else { return };
+        (upload.is_complete, upload.is_strict) = (false, true);
+        upload.have = forged.complement(upload.chunk_count);
+        let chunk = |index| if forged.contains(index) { Bytes::new() } else { assembled.chunk(index) };
+        upload.chunks = (0..upload.chunk_count).map(|index| chunk(ChunkIndex(index))).collect();
+        upload.attestations = upload.chunks.iter().map(|_| None).collect();
     }
 
     /// What the newest request for an upload wants.
@@ -202,7 +255,7 @@ impl<W> Reassembly<W> {
     /// Drops the uploads that rest, or take too long.
     pub fn sweep(&mut self, now: Instant) {
         let ReassemblyLimits { rest_max, age_max, .. } = self.limits;
-        let is_over = |upload: &State<W>| {
+        let is_over = |upload: &State<W, A>| {
             let rested = now.saturating_duration_since(upload.moved_at) >= rest_max;
             !upload.is_complete && (rested || now.saturating_duration_since(upload.begun_at) >= age_max)
         };
@@ -224,15 +277,26 @@ impl<W> Reassembly<W> {
     }
 }
 
-impl<W> State<W> {
+impl<W, A: Attests> State<W, A> {
     fn new(wish: W, size: u64, (chunk_len, chunk_count): (ChunkLen, u32), now: Instant) -> Self {
-        let (chunks, have, is_complete) = (Vec::new(), ChunkSet::empty(), false);
-        Self { wish, size, chunk_len, chunk_count, chunks, have, begun_at: now, moved_at: now, is_complete }
+        Self {
+            wish,
+            size,
+            chunk_len,
+            chunk_count,
+            chunks: Vec::new(),
+            attestations: Vec::new(),
+            have: ChunkSet::empty(),
+            is_strict: false,
+            begun_at: now,
+            moved_at: now,
+            is_complete: false,
+        }
     }
 
     /// What has come of chunks of another length is of no use. The upload grows no younger by it.
     fn cut_anew(&mut self, chunk_len: ChunkLen, chunk_count: u32) {
-        (self.chunks, self.have) = (Vec::new(), ChunkSet::empty());
+        (self.chunks, self.attestations, self.have) = (Vec::new(), Vec::new(), ChunkSet::empty());
         (self.chunk_len, self.chunk_count) = (chunk_len, chunk_count);
     }
 
@@ -240,15 +304,21 @@ impl<W> State<W> {
         self.have.complement(self.chunk_count)
     }
 
-    /// Keeps a chunk; `None` if it does not fit into its place.
-    fn place(&mut self, chunk: &Upload) -> Option<()> {
+    /// Keeps a chunk; `None` if it does not fit into its place, or is to be checked and not the client's.
+    fn place(&mut self, chunk: &Upload, attestation: A) -> Option<()> {
         let start = u64::from(chunk.index.0).checked_mul(self.chunk_len.bytes())?;
         let len = self.size.checked_sub(start)?.min(self.chunk_len.bytes());
         if u64::try_from(chunk.data.len()) != Ok(len) {
             return None;
         }
-        self.chunks.resize(usize::try_from(self.chunk_count).ok()?, Bytes::new());
-        *self.chunks.get_mut(usize::try_from(chunk.index.0).ok()?)? = chunk.data.clone();
+        if self.is_strict && !attestation.holds_for(&chunk.data) {
+            return None;
+        }
+        let (at, count) = (usize::try_from(chunk.index.0).ok()?, usize::try_from(self.chunk_count).ok()?);
+        self.chunks.resize(count, Bytes::new());
+        self.attestations.resize_with(count, || None);
+        *self.chunks.get_mut(at)? = chunk.data.clone();
+        *self.attestations.get_mut(at)? = (!self.is_strict).then_some(attestation);
         Some(())
     }
 }

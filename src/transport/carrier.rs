@@ -9,7 +9,8 @@ use nostr::{Event, Filter, RelayUrl};
 
 use crate::transport::Subscription;
 
-/// A verified event and the relay that brought it: its id is the hash of its content, its signature its author's.
+/// An event and the relay that brought it. Its id is the hash of its content and its signature its author's, but for
+/// chunks: those are verified by whoever puts them together ([`Attestation`](crate::wire::Attestation)).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Incoming {
     /// The event.
@@ -59,7 +60,8 @@ pub trait Carrier: Send + Sync + 'static {
     /// A relay that did not answer is not in the map; one that has nothing is there with an empty list.
     fn query(&self, filter: Filter, deadline: Duration) -> BoxFuture<'_, BTreeMap<RelayUrl, Vec<Event>>>;
 
-    /// Live events that match any of the filters, from all relays, each once, until the subscription is dropped.
+    /// Live events that match any of the filters, from all relays, each once (chunks may come from several), until the
+    /// subscription is dropped.
     ///
     /// It survives reconnects. Events that the relays have stored come as well, as the filters allow (`since`). The
     /// queue is bounded: a slow reader loses the oldest events, and can see how many.

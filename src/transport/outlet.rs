@@ -31,8 +31,8 @@ impl Outlet {
         }
     }
 
-    /// Hands a verified event over, whether it was before or not.
-    pub(super) fn repeat(&self, incoming: Incoming) {
+    /// Hands an event over, whether one of its id was before or not.
+    pub(super) fn pass(&self, incoming: Incoming) {
         self.feed.push(incoming);
     }
 

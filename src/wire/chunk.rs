@@ -69,7 +69,7 @@ impl Chunk {
         Draft { kind: CHUNK_KIND, content: encode_base64(&self.data), tags }
     }
 
-    /// Reads a verified event.
+    /// Reads an event. Whether it is its author's says its [`Attestation`](crate::wire::Attestation).
     pub fn parse(event: &Event) -> Result<Self, WireError> {
         expect_kind(event, CHUNK_KIND)?;
         let (index, total) = position(event)?;

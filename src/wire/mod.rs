@@ -1,7 +1,7 @@
 //! The BlobDVM events, one file per kind (docs/protocol.md). Pure: no I/O, clock or randomness.
 //!
 //! Every kind has a type with `to_draft`, which says what to sign, and `parse`, which takes an event whose id and
-//! signature were verified where it entered and rejects whatever is off. `parse` never panics and never allocates
+//! signature were verified where it entered (a chunk's are verified later, if at all: [`Attestation`]) and rejects whatever is off. `parse` never panics and never allocates
 //! more than a small multiple of the event it was given.
 //!
 //! | kind | type | by |
@@ -17,6 +17,7 @@
 //! Without relays the same is said in the messages of [`direct`]. What HTTP servers and their clients say is in [`blossom`].
 
 pub mod announcement;
+pub mod attestation;
 pub mod audit;
 pub mod blossom;
 mod bounded;
@@ -41,6 +42,7 @@ pub mod upload;
 mod tests;
 
 pub use announcement::{Announcement, Extension};
+pub use attestation::Attestation;
 pub use audit::{AuditAnswer, Proof, audit_position};
 pub use chunk::{Chunk, Direction};
 pub use chunk_set::ChunkSet;
@@ -63,6 +65,12 @@ pub const RESPONSE_KIND: u16 = 24_211;
 pub const CHUNK_KIND: u16 = 24_212;
 /// Kind of a chunk that a client sends (extension `chunked`).
 pub const UPLOAD_KIND: u16 = 24_213;
+/// Whether events of this kind carry chunks. Those are verified where they turn out to be wrong ([`Attestation`]), all
+/// others where they come in.
+pub fn carries_chunk(kind: nostr::Kind) -> bool {
+    matches!(kind.as_u16(), CHUNK_KIND | UPLOAD_KIND)
+}
+
 /// Kind of an answer to an audit (extension `audit`).
 pub const AUDIT_KIND: u16 = 24_214;
 /// Kind of a status or error message.

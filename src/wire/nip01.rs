@@ -4,6 +4,7 @@
 //! general encoder copies it several times on its way.
 
 use nostr::secp256k1::Message;
+use nostr::secp256k1::schnorr::Signature;
 use nostr::{Event, EventId, Kind, PublicKey, SECP256K1, Tag, Tags, Timestamp};
 use sha2::{Digest, Sha256};
 
@@ -15,7 +16,8 @@ pub fn event_id(
     tags: &Tags,
     content: &str,
 ) -> EventId {
-    hash(id_head(author, created_at, kind, tags), content, is_plain(content))
+    let head = Sha256::new_with_prefix(id_head(author, created_at, kind, tags));
+    hash(head, content, is_plain(content))
 }
 
 /// Whether the id is the hash of the event's content, and the signature its author's.
@@ -25,10 +27,33 @@ pub fn verifies(event: &Event) -> bool {
 
 /// As [`verifies`], with a content in the place of the event's own; `is_plain` says whether it stands in JSON as it is.
 pub(super) fn verifies_with(event: &Event, content: &str, is_plain: bool) -> bool {
-    let id = hash(id_head(&event.pubkey, event.created_at, event.kind, &event.tags), content, is_plain);
-    let message = Message::from_digest(id.to_bytes());
-    let is_signed = |key| SECP256K1.verify_schnorr(&event.sig, &message, &key).is_ok();
-    id == event.id && event.pubkey.xonly().is_ok_and(is_signed)
+    Envelope::of(event).verifies_with(content, is_plain)
+}
+
+/// All that it takes to verify an event beside its content. It is of one size, however long the event's tags are.
+#[derive(Debug, Clone)]
+pub(super) struct Envelope {
+    id: EventId,
+    author: PublicKey,
+    signature: Signature,
+    /// Has taken in what comes before the content.
+    head: Sha256,
+}
+
+impl Envelope {
+    pub(super) fn of(event: &Event) -> Self {
+        let Event { id, pubkey: author, created_at, kind, tags, sig: signature, .. } = event;
+        let head = Sha256::new_with_prefix(id_head(author, *created_at, *kind, tags));
+        Self { id: *id, author: *author, signature: *signature, head }
+    }
+
+    /// Whether the id is the hash of the event with this content, and the signature its author's.
+    pub(super) fn verifies_with(&self, content: &str, is_plain: bool) -> bool {
+        let id = hash(self.head.clone(), content, is_plain);
+        let message = Message::from_digest(id.to_bytes());
+        let is_signed = |key| SECP256K1.verify_schnorr(&self.signature, &message, &key).is_ok();
+        id == self.id && self.author.xonly().is_ok_and(is_signed)
+    }
 }
 
 /// What comes before the content in the text whose hash is the id.
@@ -39,14 +64,13 @@ fn id_head(author: &PublicKey, created_at: Timestamp, kind: Kind, tags: &Tags) -
     head
 }
 
-fn hash(id_head: String, content: &str, is_plain: bool) -> EventId {
-    let hasher = Sha256::new_with_prefix(id_head);
+fn hash(head: Sha256, content: &str, is_plain: bool) -> EventId {
     let hash = if is_plain {
-        hasher.chain_update(b"\"").chain_update(content).chain_update(b"\"]")
+        head.chain_update(b"\"").chain_update(content).chain_update(b"\"]")
     } else {
         let mut escaped = String::with_capacity(content.len() + 64);
         push_text(&mut escaped, content);
-        hasher.chain_update(escaped).chain_update(b"]")
+        head.chain_update(escaped).chain_update(b"]")
     };
     EventId::from_byte_array(hash.finalize().into())
 }

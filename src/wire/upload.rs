@@ -36,7 +36,7 @@ impl Upload {
         Draft { kind: UPLOAD_KIND, content: encode_base64(&self.data), tags }
     }
 
-    /// Reads a verified event.
+    /// Reads an event. Whether it is its author's says its [`Attestation`](crate::wire::Attestation).
     pub fn parse(event: &Event) -> Result<Self, WireError> {
         expect_kind(event, UPLOAD_KIND)?;
         let (index, total) = position(event)?;

@@ -8,6 +8,7 @@ mod base_providers;
 mod claims;
 mod detector;
 mod durability;
+mod forgery;
 mod hostile;
 mod mob;
 mod raw;

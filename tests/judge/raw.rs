@@ -26,6 +26,7 @@ pub(crate) mod kind {
     pub(crate) const REQUEST: u64 = 24_210;
     pub(crate) const RESPONSE: u64 = 24_211;
     pub(crate) const CHUNK: u64 = 24_212;
+    pub(crate) const UPLOAD: u64 = 24_213;
     pub(crate) const AUDIT: u64 = 24_214;
     pub(crate) const STATUS: u64 = 21_999;
 }

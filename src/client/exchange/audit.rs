@@ -115,7 +115,7 @@ impl Exchange {
         len: u64,
         moved: &AtomicU64,
     ) -> Result<AuditVerdict, ExchangeError> {
-        match self.fetch_promised(provider, hash, Some(len), Some(moved), || {}).await {
+        match self.fetch_promised(provider, hash, Some(len), Some(moved)).await {
             Ok(_) => Ok(AuditVerdict::Good),
             Err(ExchangeError::Corrupt { .. }) => Ok(AuditVerdict::Corrupt),
             Err(error) => match error.code() {

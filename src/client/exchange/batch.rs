@@ -38,7 +38,7 @@ impl Exchange {
         }
         let mut items = Vec::with_capacity(hashes.len());
         for hash in hashes {
-            items.push(match self.fetch_promised(provider, *hash, None, None, || {}).await {
+            items.push(match self.fetch_promised(provider, *hash, None, None).await {
                 Ok((blob, expires)) => {
                     let expires = expires.unwrap_or(Timestamp(0));
                     Some(Promise { size: blob.bytes().len() as u64, expires })

@@ -14,8 +14,8 @@ use crate::session::{AskSession, Failure, FetchSession, Step, StoreSend, StoreSe
 use crate::transport::TransportError;
 use crate::types::{Blob, BlobHash};
 use crate::wire::{
-    AUDIT_KIND, Answer, AuditAnswer, BlobInfo, CHUNK_KIND, Chunk, Draft, RESPONSE_KIND, Response,
-    STATUS_KIND, Status,
+    AUDIT_KIND, Answer, Attestation, AuditAnswer, BlobInfo, CHUNK_KIND, Chunk, Draft, RESPONSE_KIND,
+    Response, STATUS_KIND, Status,
 };
 
 /// Wait before the next event when no relay is connected: reconnecting takes longer.
@@ -30,7 +30,8 @@ pub(super) enum Input {
     /// `None` if the provider signed something that cannot be read.
     Audit(Option<AuditAnswer>),
     Status(Status),
-    Chunk(Chunk),
+    /// A chunk that is said to be the provider's.
+    Chunk(Chunk, Attestation),
     /// A whole blob.
     Blob(BlobHash, Bytes),
     /// Which of some blobs are there.
@@ -162,7 +163,7 @@ impl<'a> Drive<'a> {
             }),
             (AUDIT_KIND, Some(_)) => Ok(Input::Audit(AuditAnswer::parse(&event).ok())),
             (STATUS_KIND, Some(_)) => Status::parse(&event).map(Input::Status),
-            (CHUNK_KIND, _) => Chunk::parse(&event).map(Input::Chunk),
+            (CHUNK_KIND, _) => Chunk::parse(&event).map(|chunk| Input::Chunk(chunk, Attestation::of(&event))),
             _ => return,
         };
         match input {
@@ -280,7 +281,7 @@ impl Conversation for StoreSession {
     }
 }
 
-impl Conversation for &mut FetchSession {
+impl Conversation for &mut FetchSession<Attestation> {
     type Send = FetchSend;
     type Output = Blob;
 
@@ -292,8 +293,8 @@ impl Conversation for &mut FetchSession {
         match input {
             Input::Answer(answer, to) => self.answer(&answer, to, now),
             Input::Status(status) => self.status(&status, now),
-            Input::Chunk(chunk) => {
-                self.chunk(chunk, now);
+            Input::Chunk(chunk, attestation) => {
+                self.chunk(chunk, attestation, now);
             }
             Input::Blob(hash, blob) => self.whole(hash, blob),
             Input::Audit(_) | Input::Have(_) => {}

@@ -35,7 +35,8 @@ impl Exchange {
         len: Option<u64>,
         begin: impl FnOnce(),
     ) -> Result<Blob, ExchangeError> {
-        self.fetch_promised(provider, hash, len, None, begin).await.map(|(blob, _)| blob)
+        let asked = Asked { hash, len, meter: None, wants_promise: false };
+        self.fetch_asked(provider, asked, begin).await.map(|(blob, _)| blob)
     }
 
     /// Fetches a blob, and until when the provider says to keep it. `meter` counts what moves for it.
@@ -45,14 +46,24 @@ impl Exchange {
         hash: BlobHash,
         len: Option<u64>,
         meter: Option<&AtomicU64>,
+    ) -> Result<(Blob, Option<Timestamp>), ExchangeError> {
+        let asked = Asked { hash, len, meter, wants_promise: true };
+        self.fetch_asked(provider, asked, || {}).await
+    }
+
+    async fn fetch_asked(
+        &self,
+        provider: ProviderId,
+        asked: Asked<'_>,
         begin: impl FnOnce(),
     ) -> Result<(Blob, Option<Timestamp>), ExchangeError> {
+        let Asked { len, .. } = asked;
         let link = self.link(provider)?;
         let window_bytes = u64::from(link.options().chunk_window) * CHUNK_LEN;
         let admission = self.admit(len.unwrap_or(window_bytes), &link).await;
         begin();
         let started = now();
-        let outcome = run(&link, hash, len, meter).await;
+        let outcome = run(&link, asked).await;
         admission.end(&outcome);
         let bytes = outcome.as_ref().map_or(0, |(blob, _)| blob.bytes().len() as u64);
         self.judge(&link, started, &outcome, |took| Deed::Fetched { bytes, took });
@@ -62,12 +73,18 @@ impl Exchange {
     }
 }
 
-async fn run(
-    link: &Link,
+/// What is asked for, and what is known of it.
+#[derive(Clone, Copy)]
+struct Asked<'a> {
     hash: BlobHash,
     len: Option<u64>,
-    meter: Option<&AtomicU64>,
-) -> Result<(Blob, Option<Timestamp>), ExchangeError> {
+    /// Counts what moves.
+    meter: Option<&'a AtomicU64>,
+    wants_promise: bool,
+}
+
+async fn run(link: &Link, asked: Asked<'_>) -> Result<(Blob, Option<Timestamp>), ExchangeError> {
+    let Asked { hash, len, meter, .. } = asked;
     if let Some(direct) = link.direct(link.options().stall_timeout).await?
         && let Some(blob) = direct.fetch(hash, len, meter).await?
     {
@@ -77,23 +94,22 @@ async fn run(
     if !is_directed {
         link.hear_plain_chunks().await?;
     }
-    let transfer = |chunk_len, pace| run_in(link, hash, len, meter, (chunk_len, pace));
+    let transfer = |chunk_len, pace| run_in(link, asked, (chunk_len, pace));
     link.in_chunks(len.unwrap_or_default(), transfer).await
 }
 
 async fn run_in(
     link: &Link,
-    hash: BlobHash,
-    len: Option<u64>,
-    meter: Option<&AtomicU64>,
+    asked: Asked<'_>,
     (chunk_len, pace): (ChunkLen, Pace),
 ) -> Result<(Blob, Option<Timestamp>), ExchangeError> {
+    let Asked { hash, len, meter, wants_promise } = asked;
     let is_directed = link.terms.speaks(Extension::Directed);
     let takes_ranges = link.terms.speaks(Extension::Partial);
     let is_its_own = link.terms.chunk_size != CHUNK_LEN && chunk_len == ChunkLen::BASE;
     let chunk_count = len.filter(|_| !is_its_own).and_then(|len| chunk_len.count(len));
     let window = link.options().window_of(chunk_len);
-    let options = FetchOptions { chunk_count, chunk_len, window, takes_ranges };
+    let options = FetchOptions { chunk_count, chunk_len, window, takes_ranges, wants_promise };
     let mut session = FetchSession::new(hash, options, pace, link.random(), now());
 
     let under_way = if takes_ranges { options.window } else { CHUNK_COUNT_MAX };

@@ -23,6 +23,7 @@ use crate::types::limits::EVENT_LEN_MAX;
 use crate::types::{AuditNonce, ChunkLen, ProviderId, Timestamp};
 use crate::wire::{
     AUDIT_KIND, Action, CHUNK_KIND, Draft, Extension, RESPONSE_KIND, Request, RequestNumber, STATUS_KIND,
+    carries_chunk,
 };
 
 /// Shortest wait before a first retry: less is not worth an event.
@@ -354,10 +355,13 @@ fn take(incoming: Incoming, switch: &Switch, way: &Mutex<Way>, id: ProviderId) {
     if incoming.event.pubkey.as_bytes() != id.as_bytes() {
         return;
     }
-    let is_answer = incoming.event.kind.as_u16() != CHUNK_KIND;
+    let is_answer = !carries_chunk(incoming.event.kind);
     let is_wanted = switch.deliver(incoming.event);
     let mut way = lock(way);
-    hear(&mut way);
+    // Anybody can send chunks that nobody wants, in any name.
+    if is_answer || is_wanted {
+        hear(&mut way);
+    }
     if is_wanted && is_answer {
         way.heard_on = Some(incoming.relay);
     }

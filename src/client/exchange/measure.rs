@@ -51,8 +51,8 @@ async fn comes_back(
 ) -> bool {
     for _ in 0..TRY_COUNT {
         let event = sample(chunk_len, keys, env).sign(keys, env.now());
-        let echo = wait_for(echoes, event.id);
-        let refused = refusal(own, event);
+        let echo = wait_for(echoes, &event);
+        let refused = refusal(own, event.clone());
         tokio::select! {
             biased;
             is_here = timeout(WAIT_MAX, echo) => match is_here {
@@ -65,10 +65,11 @@ async fn comes_back(
     false
 }
 
-async fn wait_for(echoes: &mut Subscription, id: EventId) {
+/// Waits for the event as it was sent: one that only looks like it says nothing of its length.
+async fn wait_for(echoes: &mut Subscription, sent: &Event) {
     loop {
         match echoes.next().await {
-            Some(echo) if echo.event.id == id => return,
+            Some(echo) if echo.event == *sent => return,
             Some(_another) => {}
             None => std::future::pending().await,
         }

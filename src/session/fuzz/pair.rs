@@ -112,7 +112,7 @@ enum ToClient {
 struct Provider {
     blob: Bytes,
     hash: BlobHash,
-    uploads: Reassembly<Try>,
+    uploads: Reassembly<Try, bool>,
     is_stored: bool,
     is_damaged: bool,
     restarts: u32,
@@ -177,8 +177,8 @@ impl Provider {
                 let (hash, total, data) =
                     (self.hash, self.total(), chunking::chunk(&self.blob, index, ChunkLen::BASE));
                 let chunk = Upload { provider: ProviderId::new([2; 32]), hash, index, total, data };
-                let whole = self.uploads.chunk(key, &chunk, now)?;
-                assert!(whole == self.blob, "what came together is what was sent");
+                let whole = self.uploads.chunk(key, &chunk, true, now)?;
+                assert!(whole.blob == self.blob, "what came together is what was sent");
                 self.is_stored = true;
                 let newest = self.uploads.finish(key).expect("it was under way");
                 Some(ToClient::Answer(Answer::Stored(self.info()), newest))
@@ -255,13 +255,14 @@ fn fetch(provider: &Provider, manner: u8, faults: &mut Faults<'_>) -> Result<Byt
         chunk_len: ChunkLen::BASE,
         window: WINDOW,
         takes_ranges: manner & 4 == 0,
+        wants_promise: manner & 1 == 0,
     };
     let mut session = FetchSession::new(provider.hash, options, Pace::default(), 1, faults.now);
     let (mut to_provider, mut to_client) = (Queue(Vec::new()), Queue(Vec::new()));
-    let take = |session: &mut FetchSession, message, now| match message {
+    let take = |session: &mut FetchSession<bool>, message, now| match message {
         ToClient::Answer(answer, to) => session.answer(&answer, to, now),
         ToClient::Status(kind) => session.status(&status(kind), now),
-        ToClient::Chunk(chunk) => drop(session.chunk(chunk, now)),
+        ToClient::Chunk(chunk) => drop(session.chunk(chunk, true, now)),
     };
     for _ in 0..STEP_COUNT_MAX {
         let until = match session.step(faults.now) {

@@ -101,7 +101,7 @@ fn run(seed: u64, provider: &Provider, options: FetchOptions, faults: Faults) ->
                 }
                 while let Some(message) = to_client.receive(now) {
                     match message {
-                        ToClient::Chunk(chunk) => drop(session.chunk(chunk, now)),
+                        ToClient::Chunk(chunk) => drop(session.chunk(chunk, true, now)),
                         ToClient::Available(info, to) => {
                             session.answer(&Answer::Available(info), to, now);
                         }
@@ -112,8 +112,13 @@ fn run(seed: u64, provider: &Provider, options: FetchOptions, faults: Faults) ->
     }
 }
 
-const EXTENDED: FetchOptions =
-    FetchOptions { chunk_count: None, chunk_len: ChunkLen::BASE, window: 32, takes_ranges: true };
+const EXTENDED: FetchOptions = FetchOptions {
+    chunk_count: None,
+    chunk_len: ChunkLen::BASE,
+    window: 32,
+    takes_ranges: true,
+    wants_promise: false,
+};
 const PLAIN: FetchOptions = FetchOptions { takes_ranges: false, ..EXTENDED };
 
 #[test]
@@ -161,7 +166,7 @@ fn fetch_from_a_silent_provider_ends_after_the_stall_timeout() {
     assert_eq!(run.took, Pace::default().stall_timeout);
 }
 
-fn session(provider: &Provider, options: FetchOptions) -> (FetchSession, Instant) {
+fn session(provider: &Provider, options: FetchOptions) -> (FetchSession<bool>, Instant) {
     let now = instant();
     (FetchSession::new(provider.hash(), options, Pace::default(), 1, now), now)
 }
@@ -176,7 +181,7 @@ fn wrong_bytes_are_corrupt_never_returned() {
             if index == 1 {
                 chunk.data = Bytes::from_static(b"another");
             }
-            session.chunk(chunk, now);
+            session.chunk(chunk, true, now);
         }
         assert_eq!(session.step(now), Step::Done(Err(Failure::Corrupt)));
     }
@@ -186,8 +191,8 @@ fn wrong_bytes_are_corrupt_never_returned() {
 fn chunk_counts_that_contradict_each_other_are_corrupt() {
     let provider = Provider::new(3, true);
     let (mut session, now) = session(&provider, EXTENDED);
-    session.chunk(provider.chunk(ChunkIndex(0)), now);
-    session.chunk(Chunk { total: 4, ..provider.chunk(ChunkIndex(1)) }, now);
+    session.chunk(provider.chunk(ChunkIndex(0)), true, now);
+    session.chunk(Chunk { total: 4, ..provider.chunk(ChunkIndex(1)) }, true, now);
     assert_eq!(session.step(now), Step::Done(Err(Failure::Corrupt)));
 }
 
@@ -196,7 +201,7 @@ fn chunk_of_another_blob_is_ignored() {
     let provider = Provider::new(3, true);
     let (mut session, now) = session(&provider, EXTENDED);
     let foreign = Chunk { hash: BlobHash::new([9; 32]), ..provider.chunk(ChunkIndex(0)) };
-    assert!(!session.chunk(foreign, now));
+    assert!(!session.chunk(foreign, true, now));
     assert_eq!(session.have_count(), 0);
 }
 
@@ -206,7 +211,7 @@ fn repeated_chunks_are_no_progress() {
     let (mut session, start) = session(&provider, EXTENDED);
     let mut now = start;
     let failure = loop {
-        session.chunk(provider.chunk(ChunkIndex(0)), now);
+        session.chunk(provider.chunk(ChunkIndex(0)), true, now);
         match session.step(now) {
             Step::Send(_) => {}
             Step::Wait(until) => now = until.min(now + Duration::from_secs(1)),
@@ -226,4 +231,71 @@ fn missing_blob_is_refused_at_once() {
         session.step(now),
         Step::Done(Err(Failure::Refused { code: ErrorCode::FileNotFound, .. }))
     ));
+}
+
+#[test]
+fn forged_chunks_are_thrown_away_once_and_the_provider_is_not_blamed() {
+    for is_directed in [true, false] {
+        let provider = Provider::new(3, is_directed);
+        let known = FetchOptions { chunk_count: Some(3), ..EXTENDED };
+        let (mut session, now) = session(&provider, known);
+        assert!(matches!(session.step(now), Step::Send(_)));
+        let forge = |index| {
+            let data = Bytes::from(vec![7; provider.chunk(ChunkIndex(index)).data.len()]);
+            Chunk { chunk_hash: Chunk::hash_of(&data), data, ..provider.chunk(ChunkIndex(index)) }
+        };
+        for (index, is_genuine) in [(0, true), (1, false), (1, true), (2, false)] {
+            let chunk = if is_genuine { provider.chunk(ChunkIndex(index)) } else { forge(index) };
+            session.chunk(chunk, is_genuine, now);
+        }
+        let Step::Send((_, Some(wanted))) = session.step(now) else { panic!("asked for again at once") };
+        assert_eq!(wanted.to_string(), "1-2");
+        for index in [1, 2] {
+            assert!(!session.chunk(forge(index), false, now), "now it is seen when it comes");
+            assert!(session.chunk(provider.chunk(ChunkIndex(index)), true, now));
+        }
+        assert_eq!(session.step(now), Step::Done(Ok(Blob::new(provider.blob.clone()))));
+    }
+}
+
+#[test]
+fn provider_that_is_wrong_is_blamed_whatever_was_forged_beside() {
+    let provider = Provider::new(3, true);
+    let (mut session, now) = session(&provider, FetchOptions { chunk_count: Some(3), ..EXTENDED });
+    let wrong = |index| Chunk { data: Bytes::from_static(b"wrong"), ..provider.chunk(ChunkIndex(index)) };
+    for (index, is_genuine) in [(0, true), (1, false), (2, true)] {
+        session.chunk(wrong(index), is_genuine, now);
+    }
+    assert!(!matches!(session.step(now), Step::Done(_)));
+    session.chunk(provider.chunk(ChunkIndex(1)), true, now);
+    assert_eq!(session.step(now), Step::Done(Err(Failure::Corrupt)));
+}
+
+#[test]
+fn nothing_that_the_hash_does_not_prove_is_believed_of_a_forged_chunk() {
+    let provider = Provider::new(3, true);
+    let odd = [
+        Chunk { total: 4, ..provider.chunk(ChunkIndex(0)) },
+        Chunk { data: vec![0; 40_000].into(), ..provider.chunk(ChunkIndex(0)) },
+        Chunk { direction: None, chunk_hash: [0; 32], ..provider.chunk(ChunkIndex(0)) },
+    ];
+    for chunk_count in [None, Some(3)] {
+        let (mut session, now) = session(&provider, FetchOptions { chunk_count, ..EXTENDED });
+        for chunk in odd.clone() {
+            assert!(!session.chunk(chunk, false, now));
+        }
+        for index in 0..3 {
+            session.chunk(provider.chunk(ChunkIndex(index)), true, now);
+        }
+        assert!(matches!(session.step(now), Step::Done(Ok(_))), "{chunk_count:?}");
+    }
+    for wants_promise in [true, false] {
+        let options = FetchOptions { wants_promise, chunk_count: Some(3), ..EXTENDED };
+        let (mut session, now) = session(&provider, options);
+        let promising =
+            |expires| Chunk { expiration: Some(Timestamp(expires)), ..provider.chunk(ChunkIndex(0)) };
+        session.chunk(promising(9), false, now);
+        session.chunk(promising(5), true, now);
+        assert_eq!(session.expires(), wants_promise.then_some(Timestamp(5)));
+    }
 }

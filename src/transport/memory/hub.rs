@@ -232,7 +232,7 @@ impl State {
         }
         if self.happens(self.faults.repeat_permille) {
             self.counts.delivered += 1;
-            outlet.repeat(incoming.clone());
+            outlet.pass(incoming.clone());
         }
         self.counts.delivered += 1;
         if self.happens(self.faults.delay_permille) && self.delayed.len() < DELAYED_COUNT_MAX {

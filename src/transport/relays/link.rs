@@ -14,7 +14,7 @@ use super::session::Session;
 use crate::transport::Incoming;
 use crate::transport::outlet::Outlet;
 use crate::types::limits::{QUERY_ANSWER_LEN_MAX, QUERY_EVENT_COUNT_MAX};
-use crate::wire::{Unverified, Verified};
+use crate::wire::{Unverified, Verified, carries_chunk};
 
 /// A relay that has not sent EOSE by then may not have the subscription: it is asked again.
 const STORED_END_WAIT: Duration = Duration::from_secs(10);
@@ -209,7 +209,8 @@ impl Link {
 
     /// Takes an event that came under the name of a subscription or query.
     ///
-    /// It is verified here, id and signature, after the filters and before anything of it is remembered.
+    /// It is verified here, id and signature, after the filters and before anything of it is remembered. Live chunks are
+    /// not, and nothing of them is remembered: a forged one must not keep out the true one of its id.
     pub(super) fn receive_event(&self, name: &SubscriptionId, event: Unverified<'_>) {
         let mut state = self.lock();
         if let Some(query) = state.queries.get_mut(name) {
@@ -222,9 +223,12 @@ impl Link {
         let Some(listening) = state.subscriptions.get(name) else { return };
         let (filters, outlet) = (listening.filters.clone(), listening.outlet.clone());
         drop(state);
-        let is_asked_for = filters.iter().any(|filter| event.matches(filter));
-        if is_asked_for
-            && outlet.wants(&event.id())
+        if !filters.iter().any(|filter| event.matches(filter)) {
+            return;
+        }
+        if carries_chunk(event.kind()) {
+            outlet.pass(Incoming { event: event.whole(), relay: self.url.clone() });
+        } else if outlet.wants(&event.id())
             && let Some(event) = event.verified()
         {
             outlet.push(Incoming { event: event.into_event(), relay: self.url.clone() });

@@ -1,8 +1,11 @@
-//! A proxy before a relay, in both directions: it records what crosses, withholds large events, or slips messages in.
+//! A proxy before a relay, in both directions: it records what crosses, withholds large events, slips messages in, or
+//! forges chunks.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
+use crate::raw::kind;
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
@@ -20,6 +23,8 @@ pub(crate) enum Rule {
     Record,
     /// Loses `EVENT` messages of more than so many bytes, without a word, as many relays do.
     Lose(usize),
+    /// Hands over a forged chunk before every true one: the same event, with other bytes.
+    ForgeChunks,
 }
 
 /// A proxy that runs until this is dropped.
@@ -34,6 +39,7 @@ struct Shared {
     upstream: String,
     rule: Rule,
     tape: Mutex<Vec<Utf8Bytes>>,
+    forged_count: AtomicU64,
     slipped_in: broadcast::Sender<String>,
 }
 
@@ -44,7 +50,9 @@ impl Proxy {
         let listener = TcpListener::bind(address).await.expect("a port is free");
         let url = format!("ws://{}", listener.local_addr().expect("it is bound"));
         let (slipped_in, _) = broadcast::channel(1_024);
-        let shared = Shared { upstream: upstream.to_owned(), rule, tape: Mutex::default(), slipped_in };
+        let upstream = upstream.to_owned();
+        let (tape, forged_count) = Default::default();
+        let shared = Shared { upstream, rule, tape, forged_count, slipped_in };
         let shared = Arc::new(shared);
         let mut task = JoinSet::new();
         task.spawn(accept(listener, Arc::clone(&shared)));
@@ -54,6 +62,11 @@ impl Proxy {
     /// Everything that crossed so far.
     pub(crate) fn tape(&self) -> Vec<Utf8Bytes> {
         self.shared.tape.lock().unwrap().clone()
+    }
+
+    /// How many forged chunks it has handed over.
+    pub(crate) fn forged_count(&self) -> u64 {
+        self.shared.forged_count.load(Ordering::Relaxed)
     }
 
     /// Hands an event's text to every client under each of its subscriptions, as a relay that verifies nothing would.
@@ -102,6 +115,9 @@ async fn forward(stream: TcpStream, shared: Arc<Shared>) -> Result<(), Error> {
                 message = from_server.next() => {
                     let Some(message) = message else { return Ok(()) };
                     let message = message?;
+                    if let Some(forged) = shared.forged(&message) {
+                        to_client.send(forged).await?;
+                    }
                     if shared.passes(&message) {
                         to_client.send(message).await?;
                     }
@@ -134,12 +150,27 @@ impl Shared {
     fn passes(&self, message: &Message) -> bool {
         let Message::Text(text) = message else { return true };
         match self.rule {
-            Rule::Pass => true,
+            Rule::Pass | Rule::ForgeChunks => true,
             Rule::Record => {
                 self.tape.lock().unwrap().push(text.clone());
                 true
             }
             Rule::Lose(limit) => !(text.starts_with(r#"["EVENT""#) && text.len() > limit),
         }
+    }
+
+    fn forged(&self, message: &Message) -> Option<Message> {
+        let text = message.to_text().ok().filter(|_| matches!(self.rule, Rule::ForgeChunks))?;
+        let mut value: Value = serde_json::from_str(text).ok()?;
+        let event = value.get_mut(2)?;
+        if ![kind::CHUNK, kind::UPLOAD].contains(&event["kind"].as_u64()?) {
+            return None;
+        }
+        // The first three bytes are others, and as many.
+        let content = event["content"].as_str()?;
+        let start = if content.starts_with("AAAA") { "BBBB" } else { "AAAA" };
+        event["content"] = json!(format!("{start}{}", content.get(4..)?));
+        self.forged_count.fetch_add(1, Ordering::Relaxed);
+        Some(Message::text(value.to_string()))
     }
 }

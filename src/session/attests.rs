@@ -1,0 +1,15 @@
+//! What sessions know of who signed a chunk: how to find out.
+
+use crate::wire::Attestation;
+
+/// Stands for a chunk's author, should anybody doubt it.
+pub trait Attests {
+    /// Whether a chunk of these bytes is from whom it names.
+    fn holds_for(&self, data: &[u8]) -> bool;
+}
+
+impl Attests for Attestation {
+    fn holds_for(&self, data: &[u8]) -> bool {
+        Attestation::holds_for(self, data)
+    }
+}
