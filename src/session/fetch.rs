@@ -19,6 +19,9 @@ use crate::wire::{Answer, BlobInfo, Chunk, ChunkSet, Status};
 /// After the provider says that it has sent everything, for so long chunks may still be under way.
 const STRAGGLER_GRACE: Duration = Duration::from_millis(100);
 
+/// Chunks that are checked in the time after which a conversation without progress ends.
+const CHECKS_PER_STALL: u32 = 8;
+
 /// The client's half of a retrieve.
 #[derive(Debug)]
 pub struct FetchSession<A> {
@@ -28,6 +31,11 @@ pub struct FetchSession<A> {
     chunks: Option<Vec<Option<Held<A>>>>,
     /// Each chunk is checked when it comes.
     is_strict: bool,
+    /// When a chunk was last checked, or the conversation began.
+    checked_at: Instant,
+    /// Whoever forges must not keep up the hope that the provider sends: so often one is checked in any case, and only such
+    /// a one counts as progress.
+    check_every: Duration,
     have: ChunkSet,
     /// Bytes of the chunks that are here.
     have_len: u64,
@@ -68,6 +76,8 @@ impl<A: Attests> FetchSession<A> {
             options,
             chunks: None,
             is_strict: options.wants_promise,
+            checked_at: now,
+            check_every: pace.stall_timeout / CHECKS_PER_STALL,
             have: ChunkSet::empty(),
             have_len: 0,
             asked: ChunkSet::empty(),
@@ -98,7 +108,8 @@ impl<A: Attests> FetchSession<A> {
             return false;
         }
         // How many chunks there are, and until when the provider keeps them, the blob's hash does not say.
-        let is_checked = self.is_strict || self.chunks.is_none();
+        let is_check_due = now >= self.checked_at + self.check_every;
+        let is_checked = self.is_strict || self.chunks.is_none() || is_check_due;
         if is_checked && !attestation.holds_for(&chunk.data) {
             return false;
         }
@@ -116,12 +127,13 @@ impl<A: Attests> FetchSession<A> {
         let Some(place @ None) = place else { return false };
         if is_checked {
             self.expires = self.expires.or(chunk.expiration);
+            self.checked_at = now;
+            self.patience.progress(now);
         }
         *place = Some((chunk.data, (!is_checked).then_some(attestation)));
         self.have_len += len;
         self.have.insert(chunk.index);
-        self.patience.progress(now);
-        self.patience.sent(now);
+        self.patience.came(now);
         self.finish_if_complete(now);
         true
     }

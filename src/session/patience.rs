@@ -45,6 +45,13 @@ impl Patience {
         self.retry_at = now + self.backoff.next_delay();
     }
 
+    /// Something has come that may help: the next request is due no sooner than what follows it takes, and later ones not as
+    /// if nothing came.
+    pub fn came(&mut self, now: Instant) {
+        self.backoff.reset();
+        self.sent(now);
+    }
+
     /// Something else was sent that the answer has to wait for: the next request is due no sooner than that takes.
     pub fn sent(&mut self, now: Instant) {
         self.retry_at = self.retry_at.max(now + self.retry_first);

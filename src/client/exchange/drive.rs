@@ -168,8 +168,11 @@ impl<'a> Drive<'a> {
         };
         match input {
             Ok(input) => {
-                self.is_heard = true;
-                self.is_to_all = false;
+                // Chunks can be forged by the relay on the way: they do not say that it is a good one.
+                if !matches!(input, Input::Chunk(..)) {
+                    self.is_heard = true;
+                    self.is_to_all = false;
+                }
                 session.take(input, now());
             }
             Err(error) => tracing::debug!(provider = %self.link.id.short(), %error, "unreadable event"),

@@ -299,3 +299,31 @@ fn nothing_that_the_hash_does_not_prove_is_believed_of_a_forged_chunk() {
         assert_eq!(session.expires(), wants_promise.then_some(Timestamp(5)));
     }
 }
+
+/// A fetch of 60 chunks of which one comes every two seconds; how long it lasts, and how it ends.
+fn drip(is_genuine: bool) -> (Duration, Result<Blob, Failure>) {
+    let provider = Provider::new(60, true);
+    let (mut session, start) = session(&provider, FetchOptions { chunk_count: Some(60), ..EXTENDED });
+    let (mut now, mut index) = (start, 0);
+    loop {
+        let next = start + Duration::from_secs(2) * (index + 1);
+        match session.step(now) {
+            Step::Send(_) => {}
+            Step::Wait(until) if until < next => now = until,
+            Step::Wait(_) => {
+                now = next;
+                session.chunk(provider.chunk(ChunkIndex(index)), is_genuine, now);
+                index += 1;
+            }
+            Step::Done(outcome) => return (now - start, outcome),
+        }
+    }
+}
+
+#[test]
+fn chunks_that_are_forged_slowly_do_not_keep_a_fetch_from_its_end() {
+    let (took, outcome) = drip(true);
+    assert!(outcome.is_ok() && took == Duration::from_secs(120), "{took:?}");
+    let (took, outcome) = drip(false);
+    assert_eq!((took, outcome), (Pace::default().stall_timeout, Err(Failure::Silent)));
+}
