@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
-use tracing::warn;
+use tracing::debug;
 
 use crate::provider::caller::{Caller, Outcome, Refusal, Way};
 use crate::provider::gate::Pass;
@@ -155,8 +155,8 @@ impl Server {
                 if forged == ChunkSet::empty() {
                     return Ok(Some(stored?));
                 }
-                warn!(client = %key.client.short(), chunks = %forged, "chunks were forged on their way");
-                lock(&server.uploads).reopen(key, &assembled, &forged);
+                debug!(client = %key.client.short(), chunks = %forged, "chunks were forged on their way");
+                lock(&server.uploads).reopen(key, &assembled, &forged, monotonic());
                 Ok(None)
             };
             let stored = match server.off_thread(keep).await {

@@ -22,7 +22,7 @@ use crate::types::ProviderId;
 use crate::types::limits::{CHANGE_AGE_MAX, EVENT_LEN_MAX};
 use crate::wire::{
     Action, Attestation, Draft, ErrorCode, REQUEST_KIND, Request, Store, StoreBody, UPLOAD_KIND, Upload,
-    author_as_client, tags,
+    UploadPlace, author_as_client, tags,
 };
 
 /// Requests up to this length are read at once; larger ones carry a blob, and are read off the async threads.
@@ -153,14 +153,16 @@ impl Server {
         Err(Refusal::new(ErrorCode::StaleRequest, text))
     }
 
-    /// Takes in a chunk that nobody has verified.
+    /// Takes in a chunk that nobody has verified. One that no upload lacks costs no more than a look at its tags.
     fn take_chunk(self: &Arc<Self>, event: &Event, jobs: &mut JoinSet<()>) {
-        let Ok(chunk) = Upload::parse(event) else { return };
-        if chunk.provider != self.id {
+        let Ok(place) = UploadPlace::parse(event) else { return };
+        let key = UploadKey { client: author_as_client(event), hash: place.hash };
+        if place.provider != self.id || !lock(&self.uploads).wants(key, place.index, place.total) {
             return;
         }
-        let key = UploadKey { client: author_as_client(event), hash: chunk.hash };
-        let complete = lock(&self.uploads).chunk(key, &chunk, Attestation::of(event), monotonic());
+        let Ok(chunk) = Upload::parse(event) else { return };
+        let attestation = Attestation::of(event);
+        let complete = lock(&self.uploads).chunk(key, &chunk, attestation, monotonic());
         if let Some(assembled) = complete {
             self.finish_upload(key, assembled, jobs);
         }

@@ -107,6 +107,15 @@ impl<A: Attests> FetchSession<A> {
         if self.outcome.is_some() || chunk.hash != self.hash {
             return false;
         }
+        let len = chunk.data.len() as u64;
+        let is_contradicted = self.held(chunk.index).is_some_and(|held| *held != chunk.data);
+        if !self.is_strict && (is_contradicted || self.have_len + len > BLOB_LEN_MAX) {
+            // Something of what came before is forged, it may be.
+            self.drop_forged(now);
+        }
+        if self.held(chunk.index).is_some() {
+            return false;
+        }
         // How many chunks there are, and until when the provider keeps them, the blob's hash does not say.
         let is_check_due = now >= self.checked_at + self.check_every;
         let is_checked = self.is_strict || self.chunks.is_none() || is_check_due;
@@ -115,7 +124,6 @@ impl<A: Attests> FetchSession<A> {
         }
         // A directed chunk is tied to this request by its signature, the blob to its hash at the end.
         let is_intact = chunk.direction.is_some() || chunk.is_intact();
-        let len = chunk.data.len() as u64;
         let is_possible = len <= self.options.chunk_len.bytes() && self.have_len + len <= BLOB_LEN_MAX;
         if !is_intact || !is_possible || !self.learn_total(chunk.total) {
             if is_checked || attestation.holds_for(&chunk.data) {
@@ -265,16 +273,21 @@ impl<A: Attests> FetchSession<A> {
             return;
         }
         let outcome = self.verified(join(chunks));
-        if outcome.is_err() && self.drop_forged() {
-            return self.patience.hasten(Duration::ZERO, now);
+        if outcome.is_err() && self.drop_forged(now) {
+            return;
         }
         self.outcome = Some(outcome);
         self.chunks = None;
     }
 
+    fn held(&self, index: ChunkIndex) -> Option<&Bytes> {
+        let (data, _) = self.chunks.as_ref()?.get(index.0 as usize)?.as_ref()?;
+        Some(data)
+    }
+
     /// Throws away the chunks that are not the provider's; whether there are any. From now on each is checked when it comes,
     /// so that this happens once.
-    fn drop_forged(&mut self) -> bool {
+    fn drop_forged(&mut self, now: Instant) -> bool {
         let (mut forged_count, mut have, mut have_len) = (0, ChunkSet::empty(), 0);
         for (index, place) in (0..).map(ChunkIndex).zip(self.chunks.iter_mut().flatten()) {
             match place {
@@ -291,6 +304,9 @@ impl<A: Attests> FetchSession<A> {
             }
         }
         (self.have, self.have_len, self.is_strict) = (have, have_len, true);
+        if forged_count > 0 {
+            self.patience.hasten(Duration::ZERO, now);
+        }
         forged_count > 0
     }
 

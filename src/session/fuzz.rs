@@ -160,7 +160,7 @@ pub fn reassembly(script: &[u8], start: Instant) {
                         assert!(uploads.finish(key).is_some());
                         continue;
                     }
-                    uploads.reopen(key, &assembled, &forged);
+                    uploads.reopen(key, &assembled, &forged, now);
                     assert!(uploads.take_complete(key).is_none());
                     let missing = |len_max| uploads.begin(key, (len, len_max), what, now);
                     assert!(

@@ -1,8 +1,8 @@
 //! Who a chunk is from, found out only where that matters.
 //!
 //! The signature of a chunk's event says whose bytes these are. Where a whole blob has the hash that was asked for, its
-//! bytes are right whoever sent them, and checking each chunk's id and signature would cost more than all else that is
-//! done with it. Where it has not, the signatures tell a relay that forged from a sender that was wrong.
+//! bytes are right whoever sent them, and checking each chunk's id and signature costs more than decoding and hashing it.
+//! Where it has not, the signatures tell a relay that forged from a sender that was wrong.
 
 use nostr::Event;
 

@@ -6,7 +6,7 @@ use nostr::secp256k1::schnorr::Signature;
 use nostr::{Event, Keys, Kind, SECP256K1, Tag, Tags};
 
 use crate::types::{ClientId, ProviderId, Timestamp};
-use crate::wire::{carries_chunk, nip01};
+use crate::wire::nip01::event_id;
 
 /// An event that waits to be stamped with a time and signed, which happens when it is sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,9 +35,7 @@ impl Draft {
         let created_at = nostr::Timestamp::from_secs(created_at.0);
         let kind = Kind::from_u16(self.kind);
         let tags = Tags::from_list(self.tags);
-        // A chunk is base64.
-        let is_plain = carries_chunk(kind) || nip01::is_plain(&self.content);
-        let id = nip01::event_id(&author, created_at, kind, &tags, (&self.content, is_plain));
+        let id = event_id(&author, created_at, kind, &tags, &self.content);
         let signature = sign_digest(keys, id.to_bytes());
         Event::new(id, author, created_at, kind, tags, self.content, signature)
     }

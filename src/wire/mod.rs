@@ -1,7 +1,7 @@
 //! The BlobDVM events, one file per kind (docs/protocol.md). Pure: no I/O, clock or randomness.
 //!
 //! Every kind has a type with `to_draft`, which says what to sign, and `parse`, which takes an event whose id and
-//! signature were verified where it entered (a chunk's are verified later, if at all: [`Attestation`]) and rejects whatever is off. `parse` never panics and never allocates
+//! signature were verified where it entered (those of chunks later, if at all: [`Attestation`]) and rejects whatever is off. `parse` never panics and never allocates
 //! more than a small multiple of the event it was given.
 //!
 //! | kind | type | by |
@@ -53,7 +53,7 @@ pub use request::{Action, Hashes, Request, RequestNumber, Store, StoreBody};
 pub use response::{Answer, BlobInfo, Claim, ItemsOf, Promise, Response};
 pub use status::{Status, StatusKind};
 pub use unverified::{Unverified, Verified};
-pub use upload::Upload;
+pub use upload::{Upload, UploadPlace};
 
 /// Kind of the announcement, addressable by `d` = [`SERVICE`].
 pub const ANNOUNCEMENT_KIND: u16 = 31_999;
@@ -65,15 +65,15 @@ pub const RESPONSE_KIND: u16 = 24_211;
 pub const CHUNK_KIND: u16 = 24_212;
 /// Kind of a chunk that a client sends (extension `chunked`).
 pub const UPLOAD_KIND: u16 = 24_213;
-/// Whether events of this kind carry chunks. Those are verified where they turn out to be wrong ([`Attestation`]), all
-/// others where they come in.
-pub fn carries_chunk(kind: nostr::Kind) -> bool {
-    matches!(kind.as_u16(), CHUNK_KIND | UPLOAD_KIND)
-}
-
 /// Kind of an answer to an audit (extension `audit`).
 pub const AUDIT_KIND: u16 = 24_214;
 /// Kind of a status or error message.
 pub const STATUS_KIND: u16 = 21_999;
 /// The `d` tag of the announcement, and the last part of the address that requests carry.
 pub const SERVICE: &str = "blob-storage-v1";
+
+/// Whether events of this kind carry chunks. Those are verified where they turn out to be wrong ([`Attestation`]), all
+/// others where they come in.
+pub fn carries_chunk(kind: nostr::Kind) -> bool {
+    matches!(kind.as_u16(), CHUNK_KIND | UPLOAD_KIND)
+}

@@ -8,17 +8,16 @@ use nostr::secp256k1::schnorr::Signature;
 use nostr::{Event, EventId, Kind, PublicKey, SECP256K1, Tag, Tags, Timestamp};
 use sha2::{Digest, Sha256};
 
-/// The id of an event: the SHA-256 of `[0,author,created_at,kind,tags,content]` as JSON without blanks. Beside the content
-/// stands whether it is the same in JSON as it is; to find out takes a pass over it.
-pub(super) fn event_id(
+/// The id of an event: the SHA-256 of `[0,author,created_at,kind,tags,content]` as JSON without blanks.
+pub fn event_id(
     author: &PublicKey,
     created_at: Timestamp,
     kind: Kind,
     tags: &Tags,
-    (content, plain): (&str, bool),
+    content: &str,
 ) -> EventId {
-    debug_assert!(!plain || is_plain(content), "it was said to be plain");
-    hash(Sha256::new_with_prefix(id_head(author, created_at, kind, tags)), content, plain)
+    let head = Sha256::new_with_prefix(id_head(author, created_at, kind, tags));
+    hash(head, content, is_plain(content))
 }
 
 /// Whether the id is the hash of the event's content, and the signature its author's.
@@ -168,8 +167,7 @@ mod tests {
             let keys = Keys::parse(&"01".repeat(32)).unwrap();
             let builder = EventBuilder::new(Kind::from_u16(kind), content).tags(tags).custom_created_at(Timestamp::from_secs(7));
             let event = builder.sign_with_keys(&keys).unwrap();
-            let content = (&*event.content, is_plain(&event.content));
-            prop_assert_eq!(event_id(&event.pubkey, event.created_at, event.kind, &event.tags, content), event.id);
+            prop_assert_eq!(event_id(&event.pubkey, event.created_at, event.kind, &event.tags, &event.content), event.id);
             prop_assert_eq!(to_json(&event), event.as_json());
             prop_assert_eq!(ClientMessage::from_json(publishing(&event)).unwrap(), ClientMessage::event(event.clone()));
             prop_assert!(verifies(&event));
@@ -183,7 +181,7 @@ mod tests {
     fn a_published_event_has_its_id_its_json_and_a_valid_signature() {
         let event = Event::from_json(PUBLISHED).unwrap();
         assert_eq!(
-            event_id(&event.pubkey, event.created_at, event.kind, &event.tags, (&event.content, true)),
+            event_id(&event.pubkey, event.created_at, event.kind, &event.tags, &event.content),
             event.id
         );
         assert_eq!(to_json(&event), PUBLISHED);

@@ -38,14 +38,29 @@ impl Upload {
 
     /// Reads an event. Whether it is its author's says its [`Attestation`](crate::wire::Attestation).
     pub fn parse(event: &Event) -> Result<Self, WireError> {
+        let UploadPlace { provider, hash, index, total } = UploadPlace::parse(event)?;
+        Ok(Self { provider, hash, index, total, data: decode_data(&event.content)? })
+    }
+}
+
+/// Where a chunk belongs; its bytes are not looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UploadPlace {
+    /// Whom the chunk is for.
+    pub provider: ProviderId,
+    /// The blob, as the store request named it.
+    pub hash: BlobHash,
+    /// Position of the chunk in the blob.
+    pub index: ChunkIndex,
+    /// How many chunks the blob has.
+    pub total: u32,
+}
+
+impl UploadPlace {
+    /// Reads the tags of an event.
+    pub fn parse(event: &Event) -> Result<Self, WireError> {
         expect_kind(event, UPLOAD_KIND)?;
         let (index, total) = position(event)?;
-        Ok(Self {
-            provider: parse_required(event, "p")?,
-            hash: blob_hash(event, "x")?,
-            index,
-            total,
-            data: decode_data(&event.content)?,
-        })
+        Ok(Self { provider: parse_required(event, "p")?, hash: blob_hash(event, "x")?, index, total })
     }
 }

@@ -8,6 +8,7 @@ use futures_util::future::join_all;
 
 use crate::client::exchange::drive::{Drive, now};
 use crate::client::exchange::link::Link;
+use crate::client::exchange::switch::Chunks;
 use crate::client::exchange::{Exchange, ExchangeError};
 use crate::session::AskSession;
 use crate::types::limits::{AUDIT_COUNT_MAX, EVENT_LEN_MAX, READ_LEN_MAX};
@@ -16,8 +17,6 @@ use crate::types::{AuditNonce, BlobHash, MerkleRoot, ProviderId};
 use crate::vault::Deed;
 use crate::wire::{Action, AuditAnswer, ErrorCode, Extension, Proof, audit_position};
 
-/// Answers that may wait for one question.
-const ANSWER_QUEUE_MAX: usize = 8;
 /// Blobs that are fetched at the same time from a provider that knows no audits.
 const FETCH_COUNT: usize = 8;
 /// What an event that is no chunk takes of the window.
@@ -146,7 +145,7 @@ impl Link {
         }
         let draft = request.to_draft();
         let session = AskSession::<AuditAnswer>::new(self.pace(EVENT_LEN_MAX), self.random(), now());
-        let line = self.switch.line(None, ANSWER_QUEUE_MAX);
+        let line = self.switch.line(Chunks::None, 0);
         let drive = Drive::new(self, line, samples[0].hash).metered(Some(moved));
         match drive.run(session, |number| (draft.clone(), Some(number))).await {
             Ok(outcome) => Ok(judge(samples, &nonce, &outcome.output)),

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::client::exchange::drive::{Drive, now};
 use crate::client::exchange::link::Link;
+use crate::client::exchange::switch::Chunks;
 use crate::client::exchange::{Exchange, ExchangeError};
 use crate::session::{AskSession, Pace};
 use crate::types::limits::{BATCH_COUNT_MAX, EVENT_LEN_MAX};
@@ -11,8 +12,6 @@ use crate::types::{BlobHash, ProviderId, Timestamp};
 use crate::vault::Deed;
 use crate::wire::{Action, Answer, Claim, ErrorCode, Extension, Hashes, ItemsOf, Promise, Request};
 
-/// Answers that may wait for one question.
-const ANSWER_QUEUE_MAX: usize = 8;
 /// Stands in errors about several blobs.
 const SEVERAL: BlobHash = BlobHash::new([0; 32]);
 
@@ -219,7 +218,7 @@ impl Link {
     ) -> Result<Answer, ExchangeError> {
         let draft = request.to_draft();
         let session = AskSession::<Answer>::new(pace, self.random(), now());
-        let drive = Drive::new(self, self.switch.line(None, ANSWER_QUEUE_MAX), about);
+        let drive = Drive::new(self, self.switch.line(Chunks::None, 0), about);
         drive.run(session, |number| (draft.clone(), Some(number))).await.map(|outcome| outcome.output)
     }
 

@@ -14,8 +14,8 @@ use crate::session::{AskSession, Failure, FetchSession, Step, StoreSend, StoreSe
 use crate::transport::TransportError;
 use crate::types::{Blob, BlobHash};
 use crate::wire::{
-    AUDIT_KIND, Answer, Attestation, AuditAnswer, BlobInfo, CHUNK_KIND, Chunk, Draft, RESPONSE_KIND,
-    Response, STATUS_KIND, Status,
+    AUDIT_KIND, Answer, Attestation, AuditAnswer, BlobInfo, Chunk, Draft, RESPONSE_KIND, Response,
+    STATUS_KIND, Status, carries_chunk,
 };
 
 /// Wait before the next event when no relay is connected: reconnecting takes longer.
@@ -30,8 +30,6 @@ pub(super) enum Input {
     /// `None` if the provider signed something that cannot be read.
     Audit(Option<AuditAnswer>),
     Status(Status),
-    /// A chunk that is said to be the provider's.
-    Chunk(Chunk, Attestation),
     /// A whole blob.
     Blob(BlobHash, Bytes),
     /// Which of some blobs are there.
@@ -48,6 +46,11 @@ pub(super) trait Conversation {
     type Output;
     fn step(&mut self, now: Instant) -> Step<Self::Send, Self::Output>;
     fn take(&mut self, input: Input, now: Instant);
+
+    /// Takes in a chunk that is said to be the provider's. Whether it is new and wanted.
+    fn take_chunk(&mut self, _chunk: Chunk, _attestation: Attestation, _now: Instant) -> bool {
+        false
+    }
 
     /// A part of an answer came over the connection that this conversation waits on.
     fn moved(&mut self, _at: Instant) {}
@@ -93,7 +96,7 @@ impl<'a> Drive<'a> {
         }
     }
 
-    /// Counts the JSON of every event that goes out and comes in, each once, whichever relays carry it.
+    /// Counts the JSON of every event that goes out, and that comes in and is of use, each once, whichever relays carry it.
     pub(super) fn metered(self, meter: Option<&'a AtomicU64>) -> Self {
         Self { meter, ..self }
     }
@@ -155,6 +158,9 @@ impl<'a> Drive<'a> {
 
     fn take<C: Conversation>(&mut self, delivery: Delivery, session: &mut C) {
         let Delivery { event, to } = delivery;
+        if carries_chunk(event.kind) {
+            return self.take_chunk(&event, session);
+        }
         self.count(&event);
         let input = match (event.kind.as_u16(), to) {
             (RESPONSE_KIND, Some(to)) => Response::parse(&event).map(|response| {
@@ -163,19 +169,24 @@ impl<'a> Drive<'a> {
             }),
             (AUDIT_KIND, Some(_)) => Ok(Input::Audit(AuditAnswer::parse(&event).ok())),
             (STATUS_KIND, Some(_)) => Status::parse(&event).map(Input::Status),
-            (CHUNK_KIND, _) => Chunk::parse(&event).map(|chunk| Input::Chunk(chunk, Attestation::of(&event))),
             _ => return,
         };
         match input {
             Ok(input) => {
-                // Chunks can be forged by the relay on the way: they do not say that it is a good one.
-                if !matches!(input, Input::Chunk(..)) {
-                    self.is_heard = true;
-                    self.is_to_all = false;
-                }
+                self.is_heard = true;
+                self.is_to_all = false;
                 session.take(input, now());
             }
             Err(error) => tracing::debug!(provider = %self.link.id.short(), %error, "unreadable event"),
+        }
+    }
+
+    /// The relay on the way may have forged it: it does not say that the way is a good one, and counts only where it is
+    /// wanted.
+    fn take_chunk<C: Conversation>(&mut self, event: &Event, session: &mut C) {
+        let Ok(chunk) = Chunk::parse(event) else { return };
+        if session.take_chunk(chunk, Attestation::of(event), now()) {
+            self.count(event);
         }
     }
 
@@ -296,12 +307,13 @@ impl Conversation for &mut FetchSession<Attestation> {
         match input {
             Input::Answer(answer, to) => self.answer(&answer, to, now),
             Input::Status(status) => self.status(&status, now),
-            Input::Chunk(chunk, attestation) => {
-                self.chunk(chunk, attestation, now);
-            }
             Input::Blob(hash, blob) => self.whole(hash, blob),
             Input::Audit(_) | Input::Have(_) => {}
         }
+    }
+
+    fn take_chunk(&mut self, chunk: Chunk, attestation: Attestation, now: Instant) -> bool {
+        self.chunk(chunk, attestation, now)
     }
 
     fn moved(&mut self, at: Instant) {

@@ -6,15 +6,13 @@ use bytes::Bytes;
 
 use crate::client::exchange::drive::{Drive, now};
 use crate::client::exchange::link::Link;
+use crate::client::exchange::switch::Chunks;
 use crate::client::exchange::{Exchange, ExchangeError};
 use crate::session::{FetchOptions, FetchSession, Pace};
 use crate::types::limits::{CHUNK_COUNT_MAX, CHUNK_LEN};
 use crate::types::{Blob, BlobHash, ChunkLen, ProviderId, Timestamp};
 use crate::vault::Deed;
 use crate::wire::{Action, Extension, Hashes, Request};
-
-/// Events beside the chunks that may wait for a fetch.
-const ANSWER_QUEUE_MAX: usize = 16;
 
 impl Exchange {
     /// Fetches a blob; its bytes have the SHA-256 `hash`. With `len`, if that is known, it takes less room.
@@ -113,8 +111,9 @@ async fn run_in(
     let mut session = FetchSession::new(hash, options, pace, link.random(), now());
 
     let under_way = if takes_ranges { options.window } else { CHUNK_COUNT_MAX };
-    let capacity = chunk_count.unwrap_or(under_way).min(under_way) as usize + ANSWER_QUEUE_MAX;
-    let line = link.switch.line((!is_directed).then_some(hash), capacity);
+    let chunk_count_max = chunk_count.unwrap_or(under_way).min(under_way) as usize;
+    let chunks = if is_directed { Chunks::Named } else { Chunks::Of(hash) };
+    let line = link.switch.line(chunks, chunk_count_max);
     let action = Action::Retrieve { hashes: Hashes::One(hash), ranges: None };
     let mut request = Request { chunk_len, ..link.request(action) };
     let outcome = Drive::new(link, line, hash)

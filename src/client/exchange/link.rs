@@ -23,7 +23,7 @@ use crate::types::limits::EVENT_LEN_MAX;
 use crate::types::{AuditNonce, ChunkLen, ProviderId, Timestamp};
 use crate::wire::{
     AUDIT_KIND, Action, CHUNK_KIND, Draft, Extension, RESPONSE_KIND, Request, RequestNumber, STATUS_KIND,
-    carries_chunk,
+    carries_chunk, nip01,
 };
 
 /// Shortest wait before a first retry: less is not worth an event.
@@ -43,6 +43,9 @@ const HASTY_MAX: Duration = Duration::from_secs(5);
 const HASTY_QUIET: Duration = Duration::from_millis(250);
 /// Shortest wait before a retry of such a question: it has to come in time.
 const HASTY_RETRY_MIN: Duration = Duration::from_millis(200);
+
+/// A provider that sends chunks is known to be there by one of them in such a time.
+const HEAR_EVERY: Duration = Duration::from_millis(100);
 
 /// How far a provider is known, and how near its endpoints may lead.
 pub(super) type Knowing = (Acquaintance, Nearness);
@@ -344,6 +347,11 @@ fn smooth(latency: &mut Option<Duration>, took: Duration) {
     *latency = Some(latency.map_or(took, |latency| (latency * 7 + took) / 8));
 }
 
+/// Whether nothing was heard from the provider for a moment, or it is said to be quiet.
+fn is_unheard(way: &Way) -> bool {
+    way.is_quiet || way.heard_at.is_none_or(|heard| now() >= heard + HEAR_EVERY)
+}
+
 /// Something was heard from the provider just now.
 fn hear(way: &mut Way) {
     (way.heard_at, way.is_quiet) = (Some(now()), false);
@@ -356,10 +364,12 @@ fn take(incoming: Incoming, switch: &Switch, way: &Mutex<Way>, id: ProviderId) {
         return;
     }
     let is_answer = !carries_chunk(incoming.event.kind);
+    // Anybody can send chunks in any name: one is checked now and then, to know whether the provider is there.
+    let is_unheard = is_unheard(&lock(way));
+    let is_proof = is_answer || (is_unheard && nip01::verifies(&incoming.event));
     let is_wanted = switch.deliver(incoming.event);
     let mut way = lock(way);
-    // Anybody can send chunks that nobody wants, in any name.
-    if is_answer || is_wanted {
+    if is_proof {
         hear(&mut way);
     }
     if is_wanted && is_answer {

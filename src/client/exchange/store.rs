@@ -8,6 +8,7 @@ use nostr::{JsonUtil, RelayUrl};
 
 use crate::client::exchange::drive::{Drive, Outcome, now};
 use crate::client::exchange::link::Link;
+use crate::client::exchange::switch::Chunks;
 use crate::client::exchange::{Exchange, ExchangeError, Receipt, StoreOptions};
 use crate::session::{AskSession, Pace, StoreSend, StoreSession, chunking};
 use crate::types::limits::{BLOB_LEN_MAX, CHUNK_LEN, EVENT_LEN_MAX};
@@ -15,8 +16,6 @@ use crate::types::{BlobHash, ChunkLen, ProviderId};
 use crate::vault::Deed;
 use crate::wire::{Action, Answer, BlobInfo, Draft, ErrorCode, Extension, Request, Store, StoreBody, Upload};
 
-/// Answers that may wait for a store: few are ever sent.
-const ANSWER_QUEUE_MAX: usize = 16;
 /// How long relays may take to say why they do not pass a large event, and a provider to show that it is there.
 const DIAGNOSIS_DEADLINE: Duration = Duration::from_secs(5);
 
@@ -108,7 +107,7 @@ async fn store_in(
     let request = Request { chunk_len, ..link.request(store_action(link, body, options)) };
     let window = link.options().window_of(chunk_len);
     let session = StoreSession::new((hash, size, total), window, pace, link.random(), now());
-    let drive = Drive::new(link, link.switch.line(None, ANSWER_QUEUE_MAX), hash);
+    let drive = Drive::new(link, link.switch.line(Chunks::None, 0), hash);
     drive
         .run(session, |message| match message {
             StoreSend::Request(number) => (request.to_draft(), Some(number)),
@@ -131,7 +130,7 @@ async fn store_inline(
     // Quotes and backslashes are few; what else the event holds is a kilobyte at most.
     let event_len = draft.content.len() + 1_024;
     let session = AskSession::<Answer>::new(link.pace(event_len), link.random(), now());
-    let drive = Drive::new(link, link.switch.line(None, ANSWER_QUEUE_MAX), hash);
+    let drive = Drive::new(link, link.switch.line(Chunks::None, 0), hash);
     let outcome = drive.run(session, |number| (draft.clone(), Some(number))).await;
     match outcome {
         Ok(Outcome { output: Answer::Stored(info), response }) if info.hash == hash && info.size == size => {

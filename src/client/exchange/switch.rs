@@ -12,7 +12,7 @@ use tokio::sync::mpsc::{self, Receiver, Sender};
 
 use crate::session::Try;
 use crate::types::BlobHash;
-use crate::wire::{CHUNK_KIND, tags};
+use crate::wire::{CHUNK_KIND, carries_chunk, tags};
 
 /// The conversations with one provider.
 #[derive(Default)]
@@ -23,10 +23,29 @@ pub(super) struct Switch {
 #[derive(Default)]
 struct State {
     next: u64,
-    conversations: BTreeMap<u64, Sender<Delivery>>,
+    conversations: BTreeMap<u64, Conversation>,
     by_request: BTreeMap<EventId, (u64, Try)>,
     by_blob: BTreeMap<BlobHash, BTreeSet<u64>>,
 }
+
+struct Conversation {
+    outlet: Sender<Delivery>,
+    takes_chunks: bool,
+}
+
+/// Which chunks a conversation is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Chunks {
+    /// None: what looks like one is not delivered.
+    None,
+    /// Those that name one of its requests.
+    Named,
+    /// Those of a blob that name no request, too.
+    Of(BlobHash),
+}
+
+/// Events beside chunks that may wait for a conversation. Chunks, which anybody can forge, do not take their room.
+pub(super) const ANSWER_QUEUE_MAX: usize = 16;
 
 /// An event for a conversation.
 pub(super) struct Delivery {
@@ -45,14 +64,15 @@ pub(super) struct Line {
 }
 
 impl Switch {
-    /// Begins a conversation, for which at most `capacity` events wait. With `blob`, it also gets that blob's chunks
-    /// that name no request.
-    pub(super) fn line(self: &Arc<Self>, blob: Option<BlobHash>, capacity: usize) -> Line {
-        let (outlet, inbox) = mpsc::channel(capacity);
+    /// Begins a conversation, for which at most so many chunks and [`ANSWER_QUEUE_MAX`] other events wait.
+    pub(super) fn line(self: &Arc<Self>, chunks: Chunks, chunk_count_max: usize) -> Line {
+        let (outlet, inbox) = mpsc::channel(chunk_count_max + ANSWER_QUEUE_MAX);
+        let takes_chunks = chunks != Chunks::None;
+        let blob = if let Chunks::Of(hash) = chunks { Some(hash) } else { None };
         let mut state = self.lock();
         let id = state.next;
         state.next += 1;
-        state.conversations.insert(id, outlet);
+        state.conversations.insert(id, Conversation { outlet, takes_chunks });
         if let Some(hash) = blob {
             state.by_blob.entry(hash).or_default().insert(id);
         }
@@ -78,9 +98,8 @@ impl Switch {
 impl State {
     fn deliver_to_request(&self, event: Event, request: EventId) -> bool {
         let Some((id, to)) = self.by_request.get(&request) else { return false };
-        let Some(outlet) = self.conversations.get(id) else { return false };
-        // What does not fit is lost, and asked for again by the session.
-        outlet.try_send(Delivery { event, to: Some(*to) }).is_ok()
+        let Some(conversation) = self.conversations.get(id) else { return false };
+        conversation.deliver(Delivery { event, to: Some(*to) })
     }
 
     fn deliver_to_blob(&self, event: &Event) -> bool {
@@ -89,10 +108,19 @@ impl State {
         }
         let hash = tags::value(event, "file_hash").and_then(|text| BlobHash::parse(text).ok());
         let Some(waiting) = hash.and_then(|hash| self.by_blob.get(&hash)) else { return false };
-        for outlet in waiting.iter().filter_map(|id| self.conversations.get(id)) {
-            let _ = outlet.try_send(Delivery { event: event.clone(), to: None });
+        for conversation in waiting.iter().filter_map(|id| self.conversations.get(id)) {
+            conversation.deliver(Delivery { event: event.clone(), to: None });
         }
         true
+    }
+}
+
+impl Conversation {
+    /// Whether there was room: what does not fit is lost, and asked for again by the session.
+    fn deliver(&self, delivery: Delivery) -> bool {
+        let is_chunk = carries_chunk(delivery.event.kind);
+        let has_room = !is_chunk || (self.takes_chunks && self.outlet.capacity() > ANSWER_QUEUE_MAX);
+        has_room && self.outlet.try_send(delivery).is_ok()
     }
 }
 
@@ -127,7 +155,7 @@ mod tests {
 
     use super::*;
     use crate::types::{ChunkIndex, ClientId, Timestamp};
-    use crate::wire::{Chunk, Direction};
+    use crate::wire::{Chunk, Direction, Draft, RESPONSE_KIND};
 
     fn chunk(blob: BlobHash, request: Option<EventId>) -> Event {
         let data = bytes::Bytes::from_static(b"data");
@@ -149,7 +177,7 @@ mod tests {
     fn events_reach_only_the_conversation_that_asked() {
         let switch = Arc::new(Switch::default());
         let blob = BlobHash::new([1; 32]);
-        let (mut one, mut other) = (switch.line(None, 8), switch.line(Some(blob), 8));
+        let (mut one, mut other) = (switch.line(Chunks::Named, 8), switch.line(Chunks::Of(blob), 8));
         let request = EventId::from_byte_array([1; 32]);
         one.expect(request, Try(3));
         assert!(switch.deliver(chunk(blob, Some(request))));
@@ -162,7 +190,7 @@ mod tests {
     #[test]
     fn chunk_for_unknown_request_is_ignored() {
         let switch = Arc::new(Switch::default());
-        let _line = switch.line(Some(BlobHash::new([1; 32])), 8);
+        let _line = switch.line(Chunks::Of(BlobHash::new([1; 32])), 8);
         assert!(!switch.deliver(chunk(BlobHash::new([1; 32]), Some(EventId::from_byte_array([9; 32])))));
         assert!(!switch.deliver(chunk(BlobHash::new([2; 32]), None)));
     }
@@ -171,7 +199,7 @@ mod tests {
     fn conversation_that_is_over_leaves_nothing_behind() {
         let switch = Arc::new(Switch::default());
         let blob = BlobHash::new([1; 32]);
-        let mut line = switch.line(Some(blob), 8);
+        let mut line = switch.line(Chunks::Of(blob), 8);
         line.expect(EventId::from_byte_array([1; 32]), Try(0));
         drop(line);
         let state = switch.lock();
@@ -181,11 +209,25 @@ mod tests {
     #[test]
     fn flooded_conversation_holds_no_more_than_its_limit() {
         let switch = Arc::new(Switch::default());
-        let mut line = switch.line(None, 8);
+        let mut line = switch.line(Chunks::Named, 8);
         let request = EventId::from_byte_array([1; 32]);
         line.expect(request, Try(0));
         let event = chunk(BlobHash::new([1; 32]), Some(request));
         let taken = (0..60).filter(|_| switch.deliver(event.clone())).count();
         assert_eq!(taken, 8);
+        let answer = Draft { kind: RESPONSE_KIND, content: String::new(), tags: event.tags.to_vec() };
+        let answer = answer.sign(&Keys::parse(&"01".repeat(32)).unwrap(), Timestamp(1));
+        let taken = (0..60).filter(|_| switch.deliver(answer.clone())).count();
+        assert_eq!(taken, ANSWER_QUEUE_MAX, "answers have room whatever comes beside");
+    }
+
+    #[test]
+    fn chunks_go_to_no_conversation_that_is_about_none() {
+        let switch = Arc::new(Switch::default());
+        let mut line = switch.line(Chunks::None, 0);
+        let request = EventId::from_byte_array([1; 32]);
+        line.expect(request, Try(0));
+        assert!(!switch.deliver(chunk(BlobHash::new([1; 32]), Some(request))));
+        assert!(line.inbox.try_recv().is_err());
     }
 }

@@ -1,6 +1,9 @@
 //! Stores whose data follow in chunks.
 
+use tokio::task::JoinSet;
+
 use super::*;
+use crate::transport::Incoming;
 use crate::types::limits::UPLOADS_LEN_MAX;
 use crate::wire::{ChunkSet, Extension};
 
@@ -97,6 +100,35 @@ async fn probe_tells_what_is_missing_and_the_newest_try_is_answered() {
     assert!(matches!(response.answer, Answer::Stored(_)) && response.request == id);
     let again = client.ask_numbered(chunked(&bytes)).await;
     assert!(matches!(again.outcome, Ok(Answer::Stored(_))), "the owner need not send it again");
+}
+
+/// A relay puts chunks in the client's mouth, before those that the client sends.
+#[tokio::test(start_paused = true)]
+async fn chunks_that_were_forged_are_missing_and_the_upload_goes_on() {
+    let scene = Scene::new().await;
+    let mut client = scene.client().await;
+    let bytes = blob(100_000, 1);
+    let first = client.request(chunked(&bytes), Some(5));
+    client.publish(first).await;
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    let mut jobs = JoinSet::new();
+    let mut hand_over = |event| {
+        let relay = scene.hub.url();
+        scene.provider().server.take(Incoming { event, relay }, &mut jobs);
+    };
+    hand_over(client.forged_chunk(&bytes, 1));
+    hand_over(client.forged_chunk(&bytes, 3));
+    client.upload(&bytes, [1, 3, 0, 2].into_iter()).await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert_eq!(scene.provider().stats().blob_count, 0);
+    let reply = client.ask_numbered(chunked(&bytes)).await;
+    let chunks = ChunkSet::parse("1,3").unwrap();
+    assert_eq!(reply.outcome, Ok(Answer::Missing { hash: BlobHash::of(&bytes), chunks }));
+    hand_over(client.forged_chunk(&bytes, 1));
+    client.upload(&bytes, [1, 3].into_iter()).await;
+    let response = Response::parse(&client.inbox.next().await.unwrap().event).unwrap();
+    assert!(matches!(response.answer, Answer::Stored(_)), "{response:?}");
+    assert_eq!(client.ask(retrieve(BlobHash::of(&bytes))).await.bytes(), bytes);
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,5 +1,7 @@
 //! Limits, order, and chunks that do not belong.
 
+use std::cell::Cell;
+
 use super::*;
 use crate::session::chunking;
 use crate::types::{ChunkIndex, ProviderId};
@@ -182,8 +184,8 @@ fn forged_chunks_are_missing_again_and_seen_from_then_on_when_they_come() {
     let assembled = reassembly.chunk(key, &forge(3), false, now).unwrap();
     let forged = assembled.forged();
     assert_eq!(forged.to_string(), "1,3");
-    reassembly.reopen(key, &assembled, &forged);
-    reassembly.reopen(key, &assembled, &ChunkSet::all(4));
+    reassembly.reopen(key, &assembled, &forged, now);
+    reassembly.reopen(key, &assembled, &ChunkSet::all(4), now);
     assert_eq!(reassembly.begin(key, (100_000, BASE), (), now), Ok(Begun::Known(forged)), "once");
     for index in [1, 3] {
         assert!(reassembly.chunk(key, &forge(index), false, now).is_none());
@@ -193,7 +195,7 @@ fn forged_chunks_are_missing_again_and_seen_from_then_on_when_they_come() {
     assert_eq!((&assembled.blob[..], assembled.forged()), (&blob[..], ChunkSet::empty()));
     assert_eq!(reassembly.len(), 100_000, "it counts once");
     reassembly.finish(key);
-    reassembly.reopen(key, &assembled, &ChunkSet::all(4));
+    reassembly.reopen(key, &assembled, &ChunkSet::all(4), now);
     assert_eq!((reassembly.count(), reassembly.len()), (0, 0), "what is over does not come back");
 }
 
@@ -204,4 +206,31 @@ fn client_that_sent_a_wrong_blob_itself_forged_nothing() {
     reassembly.begin(key, (1_000, BASE), (), now).unwrap();
     let wrong = Upload { data: vec![7; 1_000].into(), ..chunk };
     assert_eq!(reassembly.chunk(key, &wrong, true, now).unwrap().forged(), ChunkSet::empty());
+}
+
+#[test]
+fn flood_of_forged_chunks_is_left_aside_until_the_client_asks_again() {
+    struct Counted<'a>(bool, &'a Cell<u32>);
+    impl Attests for Counted<'_> {
+        fn holds_for(&self, _data: &[u8]) -> bool {
+            self.1.set(self.1.get() + 1);
+            self.0
+        }
+    }
+    let (mut reassembly, now, blob) = (Reassembly::new(LIMITS), start(), blob(40_000));
+    let (key, checks) = (key(1, &blob), Cell::new(0));
+    let attest = |is_genuine| Counted(is_genuine, &checks);
+    reassembly.begin(key, (40_000, BASE), (), now).unwrap();
+    assert!(reassembly.chunk(key, &chunk(&blob, 0), attest(true), now).is_none());
+    let assembled = reassembly.chunk(key, &chunk(&blob, 1), attest(false), now).unwrap();
+    reassembly.reopen(key, &assembled, &assembled.forged(), now);
+    checks.set(0);
+    for _ in 0..1_000 {
+        assert!(reassembly.chunk(key, &chunk(&blob, 1), attest(false), now).is_none());
+    }
+    assert!(checks.get() < 10, "{} checks", checks.get());
+    assert!(reassembly.chunk(key, &chunk(&blob, 1), attest(true), now).is_none(), "left aside");
+    let missing = ChunkSet::parse("1").unwrap();
+    assert_eq!(reassembly.begin(key, (40_000, BASE), (), now), Ok(Begun::Known(missing)));
+    assert!(reassembly.chunk(key, &chunk(&blob, 1), attest(true), now).is_some());
 }

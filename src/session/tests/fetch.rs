@@ -10,6 +10,7 @@ use super::link::{Faults, Link};
 use super::{instant, status};
 use crate::session::fetch::FetchSend;
 use crate::session::{Failure, FetchOptions, FetchSession, Pace, Step, Try};
+use crate::types::limits::BLOB_LEN_MAX;
 use crate::types::{Blob, BlobHash, ChunkIndex, ChunkLen, ClientId, Timestamp};
 use crate::wire::{Answer, BlobInfo, Chunk, Direction, ErrorCode, StatusKind};
 
@@ -244,7 +245,7 @@ fn forged_chunks_are_thrown_away_once_and_the_provider_is_not_blamed() {
             let data = Bytes::from(vec![7; provider.chunk(ChunkIndex(index)).data.len()]);
             Chunk { chunk_hash: Chunk::hash_of(&data), data, ..provider.chunk(ChunkIndex(index)) }
         };
-        for (index, is_genuine) in [(0, true), (1, false), (1, true), (2, false)] {
+        for (index, is_genuine) in [(0, true), (1, false), (2, false)] {
             let chunk = if is_genuine { provider.chunk(ChunkIndex(index)) } else { forge(index) };
             session.chunk(chunk, is_genuine, now);
         }
@@ -300,10 +301,14 @@ fn nothing_that_the_hash_does_not_prove_is_believed_of_a_forged_chunk() {
     }
 }
 
-/// A fetch of 60 chunks of which one comes every two seconds; how long it lasts, and how it ends.
-fn drip(is_genuine: bool) -> (Duration, Result<Blob, Failure>) {
+/// A fetch of 60 chunks of which one comes every two seconds, and before them as many forged ones, all at once; how long it
+/// lasts, and how it ends.
+fn drip(is_genuine: bool, forged_count: u32) -> (Duration, Result<Blob, Failure>) {
     let provider = Provider::new(60, true);
     let (mut session, start) = session(&provider, FetchOptions { chunk_count: Some(60), ..EXTENDED });
+    for index in (0..forged_count).map(ChunkIndex) {
+        session.chunk(Chunk { data: Bytes::from_static(b"forged"), ..provider.chunk(index) }, false, start);
+    }
     let (mut now, mut index) = (start, 0);
     loop {
         let next = start + Duration::from_secs(2) * (index + 1);
@@ -322,8 +327,34 @@ fn drip(is_genuine: bool) -> (Duration, Result<Blob, Failure>) {
 
 #[test]
 fn chunks_that_are_forged_slowly_do_not_keep_a_fetch_from_its_end() {
-    let (took, outcome) = drip(true);
-    assert!(outcome.is_ok() && took == Duration::from_secs(120), "{took:?}");
-    let (took, outcome) = drip(false);
+    let (took, outcome) = drip(false, 0);
     assert_eq!((took, outcome), (Pace::default().stall_timeout, Err(Failure::Silent)));
+}
+
+#[test]
+fn chunks_that_are_forged_beforehand_do_not_make_those_that_come_count_for_nothing() {
+    for forged_count in [0, 1, 59] {
+        let (took, outcome) = drip(true, forged_count);
+        assert!(outcome.is_ok() && took == Duration::from_secs(120), "{forged_count}: {took:?}");
+    }
+}
+
+#[test]
+fn provider_is_not_blamed_where_forged_bytes_make_a_blob_too_long() {
+    // A length that the largest blob is no multiple of.
+    let chunk_len = ChunkLen::at_most(384 * 1024);
+    let [long, last] = [chunk_len.bytes(), 1].map(|len| Bytes::from(vec![0; usize::try_from(len).unwrap()]));
+    let total = u32::try_from(BLOB_LEN_MAX.div_ceil(chunk_len.bytes())).unwrap();
+    let blob: Bytes = [vec![long.clone(); total as usize - 1].concat(), last.to_vec()].concat().into();
+    let options = FetchOptions { chunk_count: Some(total), chunk_len, ..EXTENDED };
+    let now = instant();
+    let mut session = FetchSession::new(BlobHash::of(&blob), options, Pace::default(), 1, now);
+    let like = Chunk { hash: BlobHash::of(&blob), total, ..Provider::new(1, true).chunk(ChunkIndex(0)) };
+    let chunk = |index, data: &Bytes| Chunk { index: ChunkIndex(index), data: data.clone(), ..like.clone() };
+    session.chunk(chunk(total - 1, &long), false, now);
+    for index in 0..total - 1 {
+        session.chunk(chunk(index, &long), true, now);
+    }
+    session.chunk(chunk(total - 1, &last), true, now);
+    assert_eq!(session.step(now), Step::Done(Ok(Blob::new(blob))));
 }
