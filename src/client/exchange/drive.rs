@@ -76,7 +76,8 @@ pub(super) struct Drive<'a> {
     /// The blob it is about, for errors.
     hash: BlobHash,
     response: Option<EventId>,
-    is_heard: bool,
+    /// An answer has come since the last request.
+    pub(super) is_heard: bool,
     is_to_all: bool,
     trouble: Option<TransportError>,
     meter: Option<&'a AtomicU64>,
@@ -156,7 +157,7 @@ impl<'a> Drive<'a> {
         Ok(())
     }
 
-    fn take<C: Conversation>(&mut self, delivery: Delivery, session: &mut C) {
+    pub(super) fn take<C: Conversation>(&mut self, delivery: Delivery, session: &mut C) {
         let Delivery { event, to } = delivery;
         if carries_chunk(event.kind) {
             return self.take_chunk(&event, session);

@@ -2,6 +2,7 @@
 
 mod audit;
 mod crowd;
+mod forged;
 pub(in crate::client) mod model;
 
 use std::sync::Arc;
