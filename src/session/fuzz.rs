@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use crate::session::{
-    Attests, Begun, Failure, FetchOptions, FetchSession, Pace, Reassembly, ReassemblyLimits, Step, StoreSend,
+    Attests, Failure, FetchOptions, FetchSession, Pace, Reassembly, ReassemblyLimits, Step, StoreSend,
     StoreSession, Try, UploadKey,
 };
 use crate::types::{Blob, BlobHash, ChunkIndex, ChunkLen, ClientId, ProviderId, Timestamp};
@@ -140,7 +140,8 @@ pub fn reassembly(script: &[u8], start: Instant) {
         now += Duration::from_millis(u64::from(when) * 16);
         let client = ClientId::new([who % 4; 32]);
         let key = UploadKey { client, hash: BlobHash::new([who / 4 % 3; 32]) };
-        let size = u64::from(size) * 1_000;
+        // So that chunks of whole sizes make blobs of whole sizes.
+        let size = u64::from(size) * 1_024;
         let chunk_len = if what & 8 == 0 { ChunkLen::BASE } else { longer };
         match what % 8 {
             0 | 1 => drop(uploads.begin(key, (size, chunk_len), what, now)),
@@ -151,10 +152,8 @@ pub fn reassembly(script: &[u8], start: Instant) {
                 let (index, total) = (ChunkIndex(u32::from(what / 8 % 8)), u32::from(what / 64) + 1);
                 let chunk = Upload { provider: ProviderId::new([0; 32]), hash: key.hash, index, total, data };
                 if let Some(assembled) = uploads.chunk(key, &chunk, who & 0x40 == 0, now) {
-                    let len = assembled.blob.len() as u64;
-                    let lens = [ChunkLen::BASE, longer].into_iter();
-                    let lens: Vec<_> = lens.filter(|len_max| len_max.count(len) == Some(total)).collect();
-                    assert!(!lens.is_empty());
+                    let count = |chunk_len: ChunkLen| chunk_len.count(assembled.blob.len() as u64);
+                    assert!([ChunkLen::BASE, longer].map(count).contains(&Some(total)));
                     let forged = assembled.forged();
                     if forged == ChunkSet::empty() {
                         assert!(uploads.finish(key).is_some());
@@ -162,10 +161,8 @@ pub fn reassembly(script: &[u8], start: Instant) {
                     }
                     uploads.reopen(key, &assembled, &forged, now);
                     assert!(uploads.take_complete(key).is_none());
-                    let missing = |len_max| uploads.begin(key, (len, len_max), what, now);
-                    assert!(
-                        lens.into_iter().map(missing).any(|begun| begun == Ok(Begun::Known(forged.clone())))
-                    );
+                    let mut indexes = (0..total).map(ChunkIndex);
+                    assert!(indexes.all(|index| uploads.wants(key, index, total) == forged.contains(index)));
                 }
             }
         }
