@@ -65,6 +65,17 @@ pub struct FetchOptions {
     pub wants_promise: bool,
 }
 
+impl FetchOptions {
+    /// For a blob that comes in one piece, as the direct path brings it.
+    pub const WHOLE: Self = Self {
+        chunk_count: None,
+        chunk_len: ChunkLen::BASE,
+        window: 1,
+        takes_ranges: false,
+        wants_promise: false,
+    };
+}
+
 /// One more try: the chunks that are asked for, or the whole blob.
 pub type FetchSend = (Try, Option<ChunkSet>);
 

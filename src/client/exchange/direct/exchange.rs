@@ -13,7 +13,7 @@ use crate::client::exchange::link::Link;
 use crate::client::exchange::{ExchangeError, StoreOptions};
 use crate::session::{AskSession, Failure, FetchOptions, FetchSession, Pace};
 use crate::types::limits::{BLOB_LEN_MAX, EVENT_LEN_MAX};
-use crate::types::{Blob, BlobHash, ChunkLen};
+use crate::types::{Blob, BlobHash};
 use crate::wire::{
     Action, Answer, Attestation, AuditAnswer, BlobInfo, DirectId, DirectMessage, DirectStore, RequestNumber,
 };
@@ -89,16 +89,14 @@ impl Direct<'_> {
         len: Option<u64>,
         meter: Option<&AtomicU64>,
     ) -> Settled<Blob> {
-        let options = FetchOptions {
-            chunk_count: None,
-            chunk_len: ChunkLen::BASE,
-            window: 1,
-            takes_ranges: false,
-            wants_promise: false,
-        };
         let likely_len = len.unwrap_or(self.link.terms.max_file_size).min(BLOB_LEN_MAX);
-        let mut session =
-            FetchSession::<Attestation>::new(hash, options, self.pace(likely_len), self.link.random(), now());
+        let mut session = FetchSession::<Attestation>::new(
+            hash,
+            FetchOptions::WHOLE,
+            self.pace(likely_len),
+            self.link.random(),
+            now(),
+        );
         // A provider that takes less than before may keep what is longer.
         let len_max = len.unwrap_or(BLOB_LEN_MAX);
         let compose = |id| DirectMessage::Request { id, hash };

@@ -18,7 +18,7 @@ use crate::env::{Env, ManualClock};
 use crate::session::{AskSession, Failure, FetchOptions, FetchSession, Pace};
 use crate::transport::direct::tests::pipes::{connected_as, connected_slowly, lenient, room};
 use crate::transport::direct::{DirectConnection, Guest, Received};
-use crate::types::{Blob, BlobHash, ChunkLen, ClientId, Timestamp};
+use crate::types::{Blob, BlobHash, ClientId, Timestamp};
 use crate::wire::{Answer, Attestation, DirectId, DirectMessage, DirectStore};
 
 const STALL: Duration = Duration::from_secs(5);
@@ -50,15 +50,8 @@ async fn channel(room: Arc<Semaphore>) -> (Arc<Channel>, DirectConnection) {
 }
 
 async fn fetch(channel: &Channel, hash: BlobHash, len_max: u64) -> Result<Bytes, Trouble> {
-    let options = FetchOptions {
-        chunk_count: None,
-        chunk_len: ChunkLen::BASE,
-        window: 1,
-        takes_ranges: false,
-        wants_promise: false,
-    };
     let pace = Pace { stall_timeout: STALL, ..Pace::default() };
-    let mut session = FetchSession::<Attestation>::new(hash, options, pace, 1, now());
+    let mut session = FetchSession::<Attestation>::new(hash, FetchOptions::WHOLE, pace, 1, now());
     let request = |id| DirectMessage::Request { id, hash };
     channel.run(&mut &mut session, request, None, len_max).await.map(Blob::into_bytes)
 }
