@@ -150,20 +150,17 @@ impl Server {
             let blob = assembled.blob.clone();
             let keep = move |server: &Self| {
                 let stored = server.store.put(key.hash, &assembled.blob, promise, at_rest);
-                let is_wrong = matches!(stored, Err(StoreError::HashMismatch { .. }));
-                let forged = if is_wrong { assembled.forged() } else { ChunkSet::empty() };
-                if forged == ChunkSet::empty() {
-                    return Ok(Some(stored?));
+                if matches!(stored, Err(StoreError::HashMismatch { .. })) {
+                    let forged = assembled.forged();
+                    if forged != ChunkSet::empty() {
+                        debug!(client = %key.client.short(), chunks = %forged, "chunks were forged on their way");
+                        lock(&server.uploads).reopen(key, &assembled, &forged, monotonic());
+                        return Ok(None);
+                    }
                 }
-                debug!(client = %key.client.short(), chunks = %forged, "chunks were forged on their way");
-                lock(&server.uploads).reopen(key, &assembled, &forged, monotonic());
-                Ok(None)
+                Ok(Some(stored?))
             };
-            let stored = match server.off_thread(keep).await {
-                Ok(None) => return,
-                Ok(Some(claim)) => Ok(claim),
-                Err(refusal) => Err(refusal),
-            };
+            let Some(stored) = server.off_thread(keep).await.transpose() else { return };
             // A try that came meanwhile is the one that is answered.
             let finished = lock(&server.uploads).finish(key);
             let Some(Wish { caller, quiet, .. }) = finished else { return };

@@ -21,8 +21,8 @@ use crate::transport::{Carrier, Incoming, Route};
 use crate::types::ProviderId;
 use crate::types::limits::{CHANGE_AGE_MAX, EVENT_LEN_MAX};
 use crate::wire::{
-    Action, Attestation, Draft, ErrorCode, REQUEST_KIND, Request, Store, StoreBody, UPLOAD_KIND, Upload,
-    UploadPlace, author_as_client, tags,
+    Action, Attestation, Draft, ErrorCode, REQUEST_KIND, Request, Store, StoreBody, UPLOAD_KIND, UploadPlace,
+    author_as_client, tags,
 };
 
 /// Requests up to this length are read at once; larger ones carry a blob, and are read off the async threads.
@@ -160,7 +160,7 @@ impl Server {
         if place.provider != self.id || !lock(&self.uploads).wants(key, place.index, place.total) {
             return;
         }
-        let Ok(chunk) = Upload::parse(event) else { return };
+        let Ok(chunk) = place.upload(event) else { return };
         let attestation = Attestation::of(event);
         let complete = lock(&self.uploads).chunk(key, &chunk, attestation, monotonic());
         if let Some(assembled) = complete {

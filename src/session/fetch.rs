@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 
+use crate::session::attests::Held;
 use crate::session::{Attests, Failure, Pace, Patience, Step, Try};
 use crate::types::limits::BLOB_LEN_MAX;
 use crate::types::{Blob, BlobHash, ChunkIndex, ChunkLen, Timestamp};
@@ -46,9 +47,6 @@ pub struct FetchSession<A> {
     patience: Patience,
     outcome: Option<Result<Blob, Failure>>,
 }
-
-/// A chunk that has come, and who stands for it; nobody, where that was checked.
-type Held<A> = (Bytes, Option<A>);
 
 /// What is known before a fetch.
 #[derive(Debug, Clone, Copy)]
@@ -299,26 +297,22 @@ impl<A: Attests> FetchSession<A> {
     /// Throws away the chunks that are not the provider's; whether there are any. From now on each is checked when it comes,
     /// so that this happens once.
     fn drop_forged(&mut self, now: Instant) -> bool {
-        let (mut forged_count, mut have, mut have_len) = (0, ChunkSet::empty(), 0);
+        let (mut have, mut have_len) = (ChunkSet::empty(), 0);
         for (index, place) in (0..).map(ChunkIndex).zip(self.chunks.iter_mut().flatten()) {
-            match place {
-                Some((data, Some(attestation))) if !attestation.holds_for(data) => {
-                    *place = None;
-                    forged_count += 1;
-                }
-                Some((data, attestation)) => {
-                    *attestation = None;
-                    have.insert(index);
-                    have_len += data.len() as u64;
-                }
-                None => {}
+            let Some((data, attestation)) = place else { continue };
+            if attestation.take().is_none_or(|attestation| attestation.holds_for(data)) {
+                have.insert(index);
+                have_len += data.len() as u64;
+            } else {
+                *place = None;
             }
         }
-        (self.have, self.have_len, self.is_strict) = (have, have_len, true);
-        if forged_count > 0 {
+        let is_any_forged = have != self.have;
+        if is_any_forged {
             self.patience.hasten(Duration::ZERO, now);
         }
-        forged_count > 0
+        (self.have, self.have_len, self.is_strict) = (have, have_len, true);
+        is_any_forged
     }
 
     /// The only check of a fetched blob's hash there is; whatever it is for compares names.

@@ -26,15 +26,15 @@ pub const TARGETS: [(&str, Target); 4] = [
 
 const HASH: BlobHash = BlobHash::new([7; 32]);
 const WINDOW: u32 = 5;
+/// More steps than a conversation of a few chunks can take.
+const STEP_COUNT_MAX: u32 = 20_000;
+
 /// Stands for the signature of a chunk, by whether it is good.
 impl Attests for bool {
     fn holds_for(&self, _data: &[u8]) -> bool {
         *self
     }
 }
-
-/// More steps than a conversation of a few chunks can take.
-const STEP_COUNT_MAX: u32 = 20_000;
 
 /// A store, whatever the provider answers: it ends, and keeps its window.
 pub fn store(script: &[u8], start: Instant) {

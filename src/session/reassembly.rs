@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
+use crate::session::attests::Held;
 use crate::session::{Attests, chunking};
 use crate::types::{BlobHash, ChunkIndex, ChunkLen, ClientId};
 use crate::wire::{ChunkSet, Upload};
@@ -112,9 +113,7 @@ struct State<W, A> {
     chunk_count: u32,
     /// By index, empty where it has not arrived; taken out when the blob is complete. Apart from each other, so that an
     /// upload takes no more memory than was sent of it.
-    chunks: Vec<Bytes>,
-    /// Of the chunks that are here and were not checked.
-    attestations: Vec<Option<A>>,
+    chunks: Vec<Held<A>>,
     have: ChunkSet,
     /// A chunk was forged: each is checked now when it comes.
     is_strict: bool,
@@ -192,9 +191,7 @@ impl<W, A: Attests> Reassembly<W, A> {
 
     /// Whether a chunk of this place may be taken in: to be asked before it is decoded.
     pub fn wants(&self, key: UploadKey, index: ChunkIndex, total: u32) -> bool {
-        self.uploads.get(&key).is_some_and(|upload| {
-            !upload.is_complete && total == upload.chunk_count && !upload.have.contains(index)
-        })
+        self.uploads.get(&key).is_some_and(|upload| upload.wants(index, total))
     }
 
     /// Takes in a chunk that is said to be the client's. All of the blob if it was the last one that lacked; `None` also
@@ -208,10 +205,7 @@ impl<W, A: Attests> Reassembly<W, A> {
         attestation: A,
         now: Instant,
     ) -> Option<Assembled<A>> {
-        if !self.wants(key, chunk.index, chunk.total) {
-            return None;
-        }
-        let upload = self.uploads.get_mut(&key)?;
+        let upload = self.uploads.get_mut(&key).filter(|upload| upload.wants(chunk.index, chunk.total))?;
         upload.place(chunk, attestation)?;
         upload.have.insert(chunk.index);
         upload.moved_at = now;
@@ -225,9 +219,9 @@ impl<W, A: Attests> Reassembly<W, A> {
             return None;
         }
         upload.is_complete = true;
-        let mut chunks = std::mem::take(&mut upload.chunks);
+        let (mut chunks, attestations): (Vec<Bytes>, _) =
+            std::mem::take(&mut upload.chunks).into_iter().unzip();
         let blob = if chunks.len() == 1 { chunks.remove(0) } else { chunks.concat().into() };
-        let attestations = std::mem::take(&mut upload.attestations);
         Some(Assembled { blob, chunk_len: upload.chunk_len, attestations })
     }
 
@@ -241,8 +235,7 @@ impl<W, A: Attests> Reassembly<W, A> {
         // Copied: a part would keep all of the wrong blob in memory.
         let copy = |index| Bytes::copy_from_slice(&assembled.chunk(index));
         let chunk = |index| if forged.contains(index) { Bytes::new() } else { copy(index) };
-        upload.chunks = (0..upload.chunk_count).map(|index| chunk(ChunkIndex(index))).collect();
-        upload.attestations = upload.chunks.iter().map(|_| None).collect();
+        upload.chunks = (0..upload.chunk_count).map(|index| (chunk(ChunkIndex(index)), None)).collect();
     }
 
     /// What the newest request for an upload wants.
@@ -297,7 +290,6 @@ impl<W, A: Attests> State<W, A> {
             chunk_len,
             chunk_count,
             chunks: Vec::new(),
-            attestations: Vec::new(),
             have: ChunkSet::empty(),
             is_strict: false,
             refused_count: 0,
@@ -309,7 +301,7 @@ impl<W, A: Attests> State<W, A> {
 
     /// What has come of chunks of another length is of no use. The upload grows no younger by it.
     fn cut_anew(&mut self, chunk_len: ChunkLen, chunk_count: u32) {
-        (self.chunks, self.attestations, self.have) = (Vec::new(), Vec::new(), ChunkSet::empty());
+        (self.chunks, self.have) = (Vec::new(), ChunkSet::empty());
         (self.chunk_len, self.chunk_count) = (chunk_len, chunk_count);
     }
 
@@ -320,6 +312,10 @@ impl<W, A: Attests> State<W, A> {
         let is_genuine = may_be && attestation.holds_for(&chunk.data);
         self.refused_count += u32::from(may_be && !is_genuine);
         is_genuine
+    }
+
+    fn wants(&self, index: ChunkIndex, total: u32) -> bool {
+        !self.is_complete && total == self.chunk_count && !self.have.contains(index)
     }
 
     fn missing(&self) -> ChunkSet {
@@ -337,10 +333,8 @@ impl<W, A: Attests> State<W, A> {
             return None;
         }
         let (at, count) = (usize::try_from(chunk.index.0).ok()?, usize::try_from(self.chunk_count).ok()?);
-        self.chunks.resize(count, Bytes::new());
-        self.attestations.resize_with(count, || None);
-        *self.chunks.get_mut(at)? = chunk.data.clone();
-        *self.attestations.get_mut(at)? = (!self.is_strict).then_some(attestation);
+        self.chunks.resize_with(count, || (Bytes::new(), None));
+        *self.chunks.get_mut(at)? = (chunk.data.clone(), (!self.is_strict).then_some(attestation));
         Some(())
     }
 }

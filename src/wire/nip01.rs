@@ -22,12 +22,7 @@ pub fn event_id(
 
 /// Whether the id is the hash of the event's content, and the signature its author's.
 pub fn verifies(event: &Event) -> bool {
-    verifies_with(event, &event.content, is_plain(&event.content))
-}
-
-/// As [`verifies`], with a content in the place of the event's own; `is_plain` says whether it stands in JSON as it is.
-pub(super) fn verifies_with(event: &Event, content: &str, is_plain: bool) -> bool {
-    Envelope::of(event).verifies_with(content, is_plain)
+    Envelope::of(event).verifies_with(&event.content, is_plain(&event.content))
 }
 
 /// All that it takes to verify an event beside its content. It is of one size, however long the event's tags are.
@@ -47,7 +42,8 @@ impl Envelope {
         Self { id: *id, author: *author, signature: *signature, head }
     }
 
-    /// Whether the id is the hash of the event with this content, and the signature its author's.
+    /// Whether the id is the hash of the event with this content, and the signature its author's; `is_plain` says whether
+    /// the content stands in JSON as it is.
     pub(super) fn verifies_with(&self, content: &str, is_plain: bool) -> bool {
         let id = hash(self.head.clone(), content, is_plain);
         let message = Message::from_digest(id.to_bytes());

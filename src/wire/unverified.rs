@@ -11,7 +11,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use crate::wire::nip01;
+use crate::wire::nip01::{self, Envelope};
 
 /// An event that says of itself what it is. Its content stays where it was read, as long as nobody wants it.
 ///
@@ -57,7 +57,7 @@ impl<'a> Unverified<'a> {
         let is_borrowed = matches!(self.content, Cow::Borrowed(_));
         debug_assert!(!is_borrowed || nip01::is_plain(&self.content), "it was read from JSON text");
         let is_plain = is_borrowed || nip01::is_plain(&self.content);
-        nip01::verifies_with(&self.envelope, &self.content, is_plain).then_some(Verified(self))
+        Envelope::of(&self.envelope).verifies_with(&self.content, is_plain).then_some(Verified(self))
     }
 
     /// The event without its content, for whoever keeps that elsewhere.

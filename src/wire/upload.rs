@@ -38,8 +38,7 @@ impl Upload {
 
     /// Reads an event. Whether it is its author's says its [`Attestation`](crate::wire::Attestation).
     pub fn parse(event: &Event) -> Result<Self, WireError> {
-        let UploadPlace { provider, hash, index, total } = UploadPlace::parse(event)?;
-        Ok(Self { provider, hash, index, total, data: decode_data(&event.content)? })
+        UploadPlace::parse(event)?.upload(event)
     }
 }
 
@@ -62,5 +61,11 @@ impl UploadPlace {
         expect_kind(event, UPLOAD_KIND)?;
         let (index, total) = position(event)?;
         Ok(Self { provider: parse_required(event, "p")?, hash: blob_hash(event, "x")?, index, total })
+    }
+
+    /// The chunk of the event that this was read from.
+    pub fn upload(self, event: &Event) -> Result<Upload, WireError> {
+        let Self { provider, hash, index, total } = self;
+        Ok(Upload { provider, hash, index, total, data: decode_data(&event.content)? })
     }
 }

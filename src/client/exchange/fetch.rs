@@ -37,7 +37,8 @@ impl Exchange {
         self.fetch_asked(provider, asked, begin).await.map(|(blob, _)| blob)
     }
 
-    /// Fetches a blob, and until when the provider says to keep it. `meter` counts what moves for it.
+    /// Fetches a blob, and until when the provider says to keep it. `meter` counts what moves for it. Each chunk is checked:
+    /// neither what it promises nor that it counts is proved by the blob's hash.
     pub(super) async fn fetch_promised(
         &self,
         provider: ProviderId,

@@ -348,7 +348,8 @@ fn smooth(latency: &mut Option<Duration>, took: Duration) {
 }
 
 /// Whether nothing was heard from the provider for a moment, or it is said to be quiet.
-fn is_unheard(way: &Way) -> bool {
+fn is_unheard(way: &Mutex<Way>) -> bool {
+    let way = lock(way);
     way.is_quiet || way.heard_at.is_none_or(|heard| now() >= heard + HEAR_EVERY)
 }
 
@@ -365,8 +366,7 @@ fn take(incoming: Incoming, switch: &Switch, way: &Mutex<Way>, id: ProviderId) {
     }
     let is_answer = !carries_chunk(incoming.event.kind);
     // Anybody can send chunks in any name: one is checked now and then, to know whether the provider is there.
-    let is_unheard = is_unheard(&lock(way));
-    let is_proof = is_answer || (is_unheard && nip01::verifies(&incoming.event));
+    let is_proof = is_answer || (is_unheard(way) && nip01::verifies(&incoming.event));
     let is_wanted = switch.deliver(incoming.event);
     let mut way = lock(way);
     if is_proof {
