@@ -6,14 +6,16 @@ mod file_faults;
 mod off_thread;
 mod page_cache;
 mod random;
+mod uncached;
 
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use file_faults::{FileFault, file_step, file_step_count, set_file_fault};
-pub use off_thread::{begin_off_thread, is_single_threaded, off_thread};
+pub use off_thread::{begin_off_thread, is_single_threaded, off_thread, while_blocked};
 pub use page_cache::let_go;
 #[cfg(test)]
 pub(crate) use page_cache::read_from_storage;
 pub use random::EnvRng;
+pub use uncached::{Stretch, read_uncached, write_uncached};
 
 use std::sync::Arc;
 

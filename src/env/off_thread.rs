@@ -1,7 +1,7 @@
 //! Work that blocks or takes long, away from the threads that everything else waits on.
 
 use tokio::runtime::{Handle, RuntimeFlavor};
-use tokio::task::{JoinError, spawn_blocking};
+use tokio::task::{JoinError, block_in_place, spawn_blocking};
 
 /// Does `work` on a thread of its own.
 ///
@@ -28,6 +28,13 @@ pub fn begin_off_thread(work: impl FnOnce() + Send + 'static) {
     } else {
         spawn_blocking(work);
     }
+}
+
+/// Does `work`, which waits for something else; what else this thread had to do is done by another meanwhile, if there is
+/// one.
+pub fn while_blocked<T>(work: impl FnOnce() -> T) -> T {
+    let flavor = Handle::try_current().map(|handle| handle.runtime_flavor());
+    if matches!(flavor, Ok(RuntimeFlavor::MultiThread)) { block_in_place(work) } else { work() }
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::task::JoinSet;
 use tracing::debug;
@@ -144,8 +145,7 @@ impl Server {
     /// Sends a whole blob as one message. It counts as under way until its last byte has left.
     async fn send_whole(self: &Arc<Self>, id: DirectId, hash: BlobHash, caller: &Caller, pass: Pass) {
         match self.read_whole(hash, caller, &pass).await {
-            Ok((blob, room)) => {
-                let data = blob.into();
+            Ok((data, room)) => {
                 let held: Held = Some(Box::new((room, pass)));
                 caller.way.send(DirectMessage::Response { id, hash, data }, held).await;
             }
@@ -162,7 +162,7 @@ impl Server {
         hash: BlobHash,
         caller: &Caller,
         pass: &Pass,
-    ) -> Result<(Vec<u8>, [OwnedSemaphorePermit; 2]), Refusal> {
+    ) -> Result<(Bytes, [OwnedSemaphorePermit; 2]), Refusal> {
         let entry = self.readable(&hash, caller)?;
         // Who asks for much waits for itself, and not where others wait.
         let of_client = pass.direct_room.clone().acquire_many_owned(kib(entry.len)).await;

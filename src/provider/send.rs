@@ -85,7 +85,7 @@ impl Server {
             _ => {
                 let _held = self.hold(entry.len).await?;
                 let blob = self.off_thread(move |server| Ok(server.store.get(&hash)?)).await?;
-                self.send_chunks(hash, expires, blob.into(), None, caller).await?;
+                self.send_chunks(hash, expires, blob, None, caller).await?;
             }
         }
         Ok(BlobInfo { hash, size: entry.len, chunks, expires })

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use bytes::Bytes;
 use tracing::warn;
 
 use crate::env::Env;
@@ -184,7 +185,7 @@ impl BlobStore {
     ///
     /// # Errors
     /// [`StoreError::NotFound`], [`StoreError::Integrity`], [`StoreError::Disk`].
-    pub fn get(&self, hash: &BlobHash) -> Result<Vec<u8>, StoreError> {
+    pub fn get(&self, hash: &BlobHash) -> Result<Bytes, StoreError> {
         self.read(hash, |kept| self.files.read(hash, kept))
     }
 

@@ -7,7 +7,13 @@ use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
+use bytes::Bytes;
+
 use crate::env;
+
+/// Files of so many bytes do not stay in memory: most are written, and read years later or never. Short ones, such as the
+/// heads of vaults, are asked for again and again.
+const LONG_LEN: usize = 256 * 1024;
 
 /// A folder that files can be kept in. Operations block; callers on an async runtime go through its blocking threads.
 pub trait Disk: Send + Sync + 'static {
@@ -26,9 +32,6 @@ pub trait Disk: Send + Sync + 'static {
     /// Returns when the contents of a file are safe.
     fn sync_file(&self, path: &Path) -> io::Result<()>;
 
-    /// Says that the contents of a file will not be wanted soon, as far as they are safe: they need not stay in memory.
-    fn let_go(&self, _path: &Path) {}
-
     /// Renames a file, in place of what has the new name.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
 
@@ -36,7 +39,7 @@ pub trait Disk: Send + Sync + 'static {
     fn sync_dir(&self, path: &Path) -> io::Result<()>;
 
     /// The whole contents of a file.
-    fn read(&self, path: &Path) -> io::Result<Vec<u8>>;
+    fn read(&self, path: &Path) -> io::Result<Bytes>;
 
     /// At most `len` bytes from `offset`; fewer only where the file ends.
     fn read_range(&self, path: &Path, offset: u64, len: usize) -> io::Result<Vec<u8>>;
@@ -85,7 +88,9 @@ impl Disk for RealDisk {
     }
 
     fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
-        private_file().create(true).truncate(true).write(true).open(self.root.join(path))?.write_all(bytes)
+        let options = private_file().create(true).truncate(true).write(true).to_owned();
+        let mut file = options.open(self.root.join(path))?;
+        if bytes.len() < LONG_LEN { file.write_all(bytes) } else { env::write_uncached(&file, bytes) }
     }
 
     fn append(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
@@ -100,13 +105,6 @@ impl Disk for RealDisk {
         File::open(self.root.join(path))?.sync_data()
     }
 
-    fn let_go(&self, path: &Path) {
-        // What cannot be opened takes no memory that is ours.
-        if let Ok(file) = File::open(self.root.join(path)) {
-            env::let_go(&file);
-        }
-    }
-
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         fs::rename(self.root.join(from), self.root.join(to))
     }
@@ -115,8 +113,15 @@ impl Disk for RealDisk {
         File::open(self.root.join(path))?.sync_all()
     }
 
-    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
-        fs::read(self.root.join(path))
+    fn read(&self, path: &Path) -> io::Result<Bytes> {
+        let mut file = File::open(self.root.join(path))?;
+        let len = usize::try_from(file.metadata()?.len()).map_err(io::Error::other)?;
+        if len >= LONG_LEN {
+            return env::read_uncached(&file, len);
+        }
+        let mut bytes = Vec::with_capacity(len);
+        file.read_to_end(&mut bytes)?;
+        Ok(bytes.into())
     }
 
     fn read_range(&self, path: &Path, offset: u64, len: usize) -> io::Result<Vec<u8>> {
@@ -172,10 +177,9 @@ mod tests {
         disk.append(a, b"ab").unwrap();
         disk.truncate(a, 11).unwrap();
         disk.sync_file(a).unwrap();
-        disk.let_go(a);
         disk.rename(a, b).unwrap();
         disk.sync_dir(sub).unwrap();
-        assert_eq!(disk.read(b).unwrap(), b"0123456789a");
+        assert_eq!(disk.read(b).unwrap(), "0123456789a");
         assert_eq!(disk.read_range(b, 9, 5).unwrap(), b"9a");
         assert_eq!(disk.read_range(b, 90, 5).unwrap(), b"");
         assert_eq!(disk.list(sub).unwrap(), ["b"]);

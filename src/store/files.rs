@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use bytes::Bytes;
+
 use crate::env::Env;
 use crate::store::at_rest::{SALT_LEN, StoreKey};
 use crate::store::{Disk, StoreError};
@@ -18,10 +20,6 @@ use crate::types::BlobHash;
 pub(super) const BLOBS: &str = "blobs";
 const ENCRYPTED: &str = ".enc";
 const TEMPORARY: &str = ".tmp";
-
-/// Blobs of so many bytes do not stay in memory: most are written, and read years later or never. Short ones, such as the
-/// heads of vaults, are asked for again and again.
-const LONG_LEN: usize = 256 * 1024;
 
 /// How a blob lies on the disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,19 +66,17 @@ impl Files {
     }
 
     /// The whole blob, or `None` if it is not what its name says.
-    pub(super) fn read(&self, hash: &BlobHash, kept: Kept) -> Result<Option<Vec<u8>>, StoreError> {
+    pub(super) fn read(&self, hash: &BlobHash, kept: Kept) -> Result<Option<Bytes>, StoreError> {
         let path = path(hash, kept);
         let mut file = match self.disk.read(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             file => file.map_err(StoreError::disk(&path))?,
         };
-        if file.len() >= LONG_LEN {
-            self.disk.let_go(&path);
-        }
         if kept == Kept::Encrypted {
             let Some(salt) = file.first_chunk().copied() else { return Ok(None) };
-            file.drain(..SALT_LEN);
-            self.key.apply(&salt, 0, &mut file);
+            let mut blob = Vec::from(file.split_off(SALT_LEN));
+            self.key.apply(&salt, 0, &mut blob);
+            file = blob.into();
         }
         Ok((BlobHash::of(&file) == *hash).then_some(file))
     }
@@ -122,9 +118,6 @@ impl Files {
     fn put_in_place(&self, temporary: &Path, path: &Path, file: &[u8]) -> io::Result<()> {
         self.disk.write(temporary, file)?;
         self.disk.sync_file(temporary)?;
-        if file.len() >= LONG_LEN {
-            self.disk.let_go(temporary);
-        }
         self.disk.rename(temporary, path)
     }
 

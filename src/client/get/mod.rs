@@ -13,6 +13,7 @@
 //! | `segments` | packs → plaintext, authenticated |
 //! | `checked` | plaintext on its way to the file: hashed, compared |
 //! | `part`, `resume` | what an earlier get has left of a large file, and what of it is good |
+//! | `writer` | a long file past the page cache, while the rest is still fetched |
 //! | `restore` | made beside its place, renamed |
 //! | `metadata`, `durable` | owner, attributes, mode, time; on the disk |
 //! | `flow`, `cat` | the whole |
@@ -37,6 +38,7 @@ mod segments;
 mod select;
 #[cfg(test)]
 mod tests;
+mod writer;
 
 pub use cat::CatOutcome;
 pub use options::{Destination, GetOptions, GetOutcome, NotRestored, Overwrite, Withheld};

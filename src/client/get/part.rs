@@ -14,7 +14,7 @@ use nix::fcntl::OFlag;
 use sha2::{Digest, Sha256};
 
 use crate::client::get::checked::Sink;
-use crate::client::get::durable::SyncAhead;
+use crate::client::get::writer::Writer;
 use crate::format::File as Recorded;
 
 /// Shorter files are fetched again: there is only one under way at a time.
@@ -31,7 +31,8 @@ pub(crate) struct PartFile {
     file: File,
     path: PathBuf,
     fate: Fate,
-    ahead: SyncAhead,
+    /// Of a long file.
+    writer: Option<Writer>,
 }
 
 /// What becomes of a part that does not get its name.
@@ -45,18 +46,22 @@ enum Fate {
 }
 
 impl PartFile {
-    /// An empty part of what is recorded as `file` and goes to `place`.
-    pub(crate) fn create(place: &Path, file: &Recorded) -> io::Result<Self> {
-        if file.len >= KEPT_LEN_MIN
-            && let Some(part) = Self::open(kept_path(place, file), OpenOptions::new().create(true))
+    /// An empty part of what was `recorded` and goes to `place`.
+    pub(crate) fn create(place: &Path, recorded: &Recorded) -> io::Result<Self> {
+        if recorded.len >= KEPT_LEN_MIN
+            && let Some(mut part) = Self::open(kept_path(place, recorded), OpenOptions::new().create(true))
         {
-            part.file.set_len(0)?;
+            part.cut(0)?;
             return Ok(part);
         }
         let make = |path: &Path| OpenOptions::new().write(true).create_new(true).mode(MODE).open(path);
         let made = tempfile::Builder::new().prefix(PREFIX).suffix(SUFFIX).make_in(folder_of(place), make)?;
         let (file, path) = made.keep().map_err(|error| error.error)?;
-        Ok(Self { file, path, fate: Fate::Vanishes, ahead: SyncAhead::default() })
+        let mut part = Self { file, path, fate: Fate::Vanishes, writer: None };
+        if recorded.len >= KEPT_LEN_MIN {
+            part.cut(0)?;
+        }
+        Ok(part)
     }
 
     /// The part that an earlier get has left.
@@ -77,8 +82,7 @@ impl PartFile {
         let is_ours = found.is_file() && found.nlink() == 1 && found.uid() == nix::unistd::geteuid().as_raw();
         // Whoever had it until now may have given it its name.
         let is_there = (found.dev(), found.ino()) == (named.dev(), named.ino());
-        let ahead = SyncAhead::default();
-        (is_ours && is_there).then_some(Self { file, path, fate: Fate::Stays, ahead })
+        (is_ours && is_there).then_some(Self { file, path, fate: Fate::Stays, writer: None })
     }
 
     /// The file itself.
@@ -91,21 +95,23 @@ impl PartFile {
         &self.path
     }
 
-    /// True if it stays when it does not get its name.
-    pub(crate) fn is_kept(&self) -> bool {
-        self.fate == Fate::Stays
-    }
-
-    /// Cuts it off behind its first `len` bytes, where writing goes on.
+    /// Cuts it off behind its first `len` bytes, where writing goes on: the file is a long one.
     pub(crate) fn cut(&mut self, len: u64) -> io::Result<()> {
         self.file.set_len(len)?;
-        self.file.seek(SeekFrom::Start(len)).map(drop)
+        self.writer = Some(Writer::begin(&self.file, len)?);
+        Ok(())
     }
 
-    /// Returns when what was written is on the disk.
-    pub(crate) fn sync(&mut self) -> io::Result<()> {
-        self.ahead.wait()?;
-        self.file.sync_data()
+    /// Returns when everything is in the file; where that stays when it does not get its name, also on the disk.
+    pub(crate) fn finish(&mut self) -> io::Result<()> {
+        self.settle()?;
+        // With its own mode and owner it could not be gone on with: that must not take long.
+        if self.fate == Fate::Stays { self.file.sync_data() } else { Ok(()) }
+    }
+
+    /// Returns when everything is in the file.
+    fn settle(&mut self) -> io::Result<()> {
+        self.writer.take().map_or(Ok(()), Writer::finish)
     }
 
     /// Gives it its name.
@@ -118,6 +124,10 @@ impl PartFile {
 
 impl Drop for PartFile {
     fn drop(&mut self) {
+        if self.fate == Fate::Stays {
+            // As far as it got: the next get goes on from there.
+            let _ = self.settle();
+        }
         let is_empty = || self.file.metadata().is_ok_and(|found| found.len() == 0);
         if self.fate == Fate::Vanishes || (self.fate == Fate::Stays && is_empty()) {
             // What cannot be removed is found by its name later.
@@ -128,9 +138,11 @@ impl Drop for PartFile {
 
 impl Write for PartFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let len = self.file.write(bytes)?;
-        self.ahead.wrote(&self.file, len as u64)?;
-        Ok(len)
+        let Some(writer) = &mut self.writer else { return self.file.write(bytes) };
+        match writer.write(bytes) {
+            Ok(()) => Ok(bytes.len()),
+            Err(error) => self.settle().and(Err(error)),
+        }
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -140,6 +152,9 @@ impl Write for PartFile {
 
 impl Sink for PartFile {
     fn skip(&mut self, len: u64) -> io::Result<()> {
+        if let Some(writer) = &mut self.writer {
+            return writer.skip(len).or_else(|error| self.settle().and(Err(error)));
+        }
         let too_far = |_| io::Error::from(io::ErrorKind::FileTooLarge);
         self.file.seek(SeekFrom::Current(i64::try_from(len).map_err(too_far)?)).map(drop)
     }
@@ -244,6 +259,8 @@ mod tests {
         assert!(PartFile::left(&place, &recorded(1)).is_none());
         let mut second = PartFile::create(&place, &recorded(1)).unwrap();
         second.write_all(b"second").unwrap();
+        first.finish().unwrap();
+        second.finish().unwrap();
         assert_eq!(fs::read(first.path()).unwrap(), b"first");
         first.name(&place).unwrap();
         assert_eq!(fs::read(&place).unwrap(), b"first");

@@ -165,10 +165,7 @@ impl Restorer {
             WriteError::Sink(source) => failed(source),
         })?;
         let mut part = checked.finish(file, &step.path)?;
-        if part.is_kept() {
-            // With its own mode and owner it could not be gone on with: that must not take long.
-            part.sync().map_err(failed)?;
-        }
+        part.finish().map_err(failed)?;
         if file.holes.is_empty() {
             self.metadata.give(part.path(), &step.entry, &step.path);
             self.durable.take(part.file()).map_err(failed)?;

@@ -185,6 +185,7 @@ mod tests {
                 }
             }
         }
+        part.finish().unwrap();
         part
     }
 

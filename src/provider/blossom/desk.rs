@@ -46,7 +46,7 @@ pub(super) struct Desk {
 
 /// A blob's bytes, and the room that they take until they are sent.
 struct Held {
-    bytes: Vec<u8>,
+    bytes: Bytes,
     _room: OwnedSemaphorePermit,
 }
 
@@ -112,7 +112,7 @@ impl Desk {
                     return Ok(store.get(&hash)?);
                 }
                 let part = usize::try_from(part).map_err(|_| Refused::internal())?;
-                Ok(store.get_range(&hash, offset, part)?)
+                Ok(store.get_range(&hash, offset, part)?.into())
             })
             .await?;
         Ok(finish(reply, Bytes::from_owner(Held { bytes, _room: room })))

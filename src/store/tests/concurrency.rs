@@ -5,6 +5,8 @@ use std::path::Path;
 use std::sync::{Condvar, Mutex};
 use std::thread;
 
+use bytes::Bytes;
+
 use super::*;
 
 /// A disk whose log syncs can be held up, and are counted.
@@ -72,7 +74,7 @@ impl Disk for GatedDisk {
         self.inner.sync_dir(path)
     }
 
-    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+    fn read(&self, path: &Path) -> io::Result<Bytes> {
         self.inner.read(path)
     }
 

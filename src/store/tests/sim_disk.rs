@@ -16,8 +16,8 @@ fn crash_keeps_only_what_was_synced() {
     assert!(disk.restart(Unsynced::Lost).paths().is_empty(), "the name is not safe yet");
     disk.sync_dir(root).unwrap();
     disk.append(file, b" and not").unwrap();
-    assert_eq!(disk.read(file).unwrap(), b"safe and not");
-    assert_eq!(disk.restart(Unsynced::Lost).read(file).unwrap(), b"safe");
+    assert_eq!(disk.read(file).unwrap(), "safe and not");
+    assert_eq!(disk.restart(Unsynced::Lost).read(file).unwrap(), "safe");
     for seed in 0..100 {
         let left = disk.restart(Unsynced::Torn(seed)).read(file).unwrap();
         assert!(left.starts_with(b"safe") && left.len() <= 12, "seed {seed}: {left:?}");
@@ -46,12 +46,12 @@ fn faults_come_where_they_were_asked_for() {
     disk.append(file, b"abcd").unwrap();
     assert!(disk.append(file, b"e").is_err());
     assert_eq!(disk.append(file, b"efgh").unwrap_err().kind(), io::ErrorKind::StorageFull);
-    assert_eq!(disk.read(file).unwrap(), b"abcdef");
+    assert_eq!(disk.read(file).unwrap(), "abcdef");
     disk.set_capacity(None);
     disk.set_hollow(Some("blobs".into()));
     disk.create_dir(Path::new("blobs")).unwrap();
     disk.append(Path::new("blobs/a"), b"abc").unwrap();
-    assert_eq!(disk.read(Path::new("blobs/a")).unwrap(), b"");
+    assert_eq!(disk.read(Path::new("blobs/a")).unwrap(), "");
     disk.crash_at(disk.op_count());
     assert!(disk.truncate(file, 0).is_err());
     assert!(disk.read(file).is_err());

@@ -1,0 +1,171 @@
+//! A long file on its way to the disk: past the system's memory, and by a thread of its own, so that the disk works while
+//! the processor does. Whoever restores a long file does not read it at once, and others want to keep what they have in
+//! memory.
+
+use std::fs::File;
+use std::io;
+use std::mem;
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::thread::{self, JoinHandle};
+
+use crate::env::{Stretch, let_go, while_blocked};
+
+/// Bytes that are written at once.
+const STRETCH_LEN: usize = 1024 * 1024;
+/// So many stretches wait for the disk; whoever brings more waits too.
+const WAITING_MAX: usize = 2;
+/// Bytes that may have come to lie in the system's memory, where a file system knows no other way, before they are sent
+/// on to the disk.
+const HELD_MAX: usize = 8 * 1024 * 1024;
+
+/// Writes to a file, in order.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    stretch: Stretch,
+    /// Where the file goes on.
+    at: u64,
+    to_thread: SyncSender<Stretch>,
+    thread: JoinHandle<io::Result<()>>,
+}
+
+impl Writer {
+    /// Begins to write to `file`, from the offset `at` on.
+    pub(crate) fn begin(file: &File, at: u64) -> io::Result<Self> {
+        let file = file.try_clone()?;
+        let (to_thread, stretches) = sync_channel(WAITING_MAX);
+        let thread = thread::Builder::new().spawn(move || write_all(&file, stretches))?;
+        Ok(Self { stretch: stretch_at(at), at, to_thread, thread })
+    }
+
+    /// Takes the next bytes.
+    ///
+    /// # Errors
+    /// An earlier write has failed: [`Writer::finish`] says why.
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let mut rest = bytes;
+        loop {
+            let len = rest.len();
+            rest = self.stretch.take(rest);
+            self.at += (len - rest.len()) as u64;
+            if !self.stretch.is_full() {
+                return Ok(());
+            }
+            self.send()?;
+        }
+    }
+
+    /// Goes on `len` bytes further behind.
+    ///
+    /// # Errors
+    /// As [`Writer::write`]; the file would be too long.
+    pub(crate) fn skip(&mut self, len: u64) -> io::Result<()> {
+        self.at = self.at.checked_add(len).ok_or(io::ErrorKind::FileTooLarge)?;
+        self.send()
+    }
+
+    /// Returns when all that was taken is in the file.
+    ///
+    /// # Errors
+    /// The first write that failed.
+    pub(crate) fn finish(mut self) -> io::Result<()> {
+        let sent = self.send();
+        drop(self.to_thread);
+        while_blocked(|| self.thread.join()).expect("writing does not panic")?;
+        sent
+    }
+
+    fn send(&mut self) -> io::Result<()> {
+        let stretch = mem::replace(&mut self.stretch, stretch_at(self.at));
+        let sent = match self.to_thread.try_send(stretch) {
+            Err(TrySendError::Full(stretch)) => while_blocked(|| self.to_thread.send(stretch)).is_ok(),
+            sent => sent.is_ok(),
+        };
+        if sent { Ok(()) } else { Err(io::Error::other("an earlier write has failed")) }
+    }
+}
+
+/// An empty stretch that ends where all stretches end.
+fn stretch_at(at: u64) -> Stretch {
+    let within = usize::try_from(at % STRETCH_LEN as u64).expect("a stretch lies in memory");
+    Stretch::new(at, STRETCH_LEN - within)
+}
+
+fn write_all(file: &File, stretches: Receiver<Stretch>) -> io::Result<()> {
+    let mut held = 0;
+    for stretch in stretches {
+        if stretch.write_to(file)? {
+            continue;
+        }
+        held += stretch.len();
+        if held >= HELD_MAX {
+            file.sync_data()?;
+            let_go(file);
+            held = 0;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::env::read_from_storage;
+
+    /// Bytes that differ from stretch to stretch and from block to block.
+    fn bytes(len: usize) -> Vec<u8> {
+        (0..len).map(|at| ((at ^ (at >> 12)) % 251).to_le_bytes()[0]).collect()
+    }
+
+    #[test]
+    fn what_is_taken_stands_in_the_file_wherever_it_begins_and_however_it_comes() {
+        let all = bytes(2 * STRETCH_LEN + 10_000);
+        for (begin, step) in [(0, all.len()), (0, 1_000), (5_000, STRETCH_LEN), (4_096, 4_096), (1, 77_777)] {
+            let mut file = tempfile::NamedTempFile::new().unwrap();
+            io::Write::write_all(&mut file, &all[..begin]).unwrap();
+            let mut writer = Writer::begin(file.as_file(), begin as u64).unwrap();
+            all[begin..].chunks(step).for_each(|part| writer.write(part).unwrap());
+            writer.finish().unwrap();
+            assert!(fs::read(file.path()).unwrap() == all, "{begin}, {step}");
+        }
+    }
+
+    #[test]
+    fn what_is_skipped_is_left_as_it_is() {
+        let (file, all) = (tempfile::NamedTempFile::new().unwrap(), bytes(3 * STRETCH_LEN));
+        let mut writer = Writer::begin(file.as_file(), 0).unwrap();
+        let (mut at, mut expected) = (0, vec![0; all.len()]);
+        for (len, hole) in [(100, 50), (10_000, 3), (0, 5_000), (STRETCH_LEN, 70_000), (STRETCH_LEN / 2, 0)] {
+            writer.write(&all[at..at + len]).unwrap();
+            expected[at..at + len].copy_from_slice(&all[at..at + len]);
+            writer.skip(hole as u64).unwrap();
+            at += len + hole;
+        }
+        assert!(writer.skip(u64::MAX).is_err());
+        writer.finish().unwrap();
+        assert!(fs::read(file.path()).unwrap() == expected[..at]);
+    }
+
+    #[test]
+    fn a_long_file_does_not_stay_in_memory() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let mut writer = Writer::begin(file.as_file(), 0).unwrap();
+        writer.write(&bytes(HELD_MAX)).unwrap();
+        writer.finish().unwrap();
+        let Some(before) = read_from_storage(file.path()) else { return };
+        assert_eq!(fs::read(file.path()).unwrap().len(), HELD_MAX);
+        assert!(read_from_storage(file.path()) >= Some(before + HELD_MAX as u64));
+    }
+
+    #[test]
+    fn what_cannot_be_written_is_told() {
+        let full = || fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let mut writer = Writer::begin(&full(), 0).unwrap();
+        writer.write(b"short").unwrap();
+        assert_eq!(writer.finish().unwrap_err().kind(), io::ErrorKind::StorageFull);
+        let mut writer = Writer::begin(&full(), 0).unwrap();
+        while writer.write(&bytes(STRETCH_LEN)).is_ok() {}
+        assert_eq!(writer.finish().unwrap_err().kind(), io::ErrorKind::StorageFull);
+    }
+}
