@@ -4,6 +4,7 @@ use std::sync::PoisonError;
 
 use crate::store::StoreError;
 use crate::store::blob_store::{BlobStore, Promise};
+use crate::store::checksum::Checksum;
 use crate::store::index::{Claim, Order, cost};
 use crate::store::ledger::Changing;
 use crate::store::record::{Change, Record};
@@ -104,7 +105,7 @@ impl BlobStore {
         if need > free {
             return Err(StoreError::Full { need, free });
         }
-        record_claim(changing, hash, len, promise)
+        record_claim(changing, hash, len, None, promise)
     }
 
     /// Whether a blob of `len` bytes would be taken now, without setting room aside.
@@ -149,12 +150,13 @@ pub(super) fn record_claim(
     changing: &mut Changing<'_>,
     hash: BlobHash,
     len: u64,
+    checksum: Option<Checksum>,
     promise: &Promise,
 ) -> Result<Claim, StoreError> {
     check_order(changing, hash, promise)?;
     let Promise { client, change, expires } = *promise;
     if changing.index().order(&client, &hash, change) == Order::New {
-        changing.record(Record::Claim { hash, client, len, expires, change });
+        changing.record(Record::Claim { hash, client, len, expires, change, checksum });
     }
     changing.index().claim(&client, &hash).ok_or(StoreError::NotFound { hash })
 }

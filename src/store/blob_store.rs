@@ -9,6 +9,7 @@ use tracing::warn;
 
 use crate::env::Env;
 use crate::store::admission::{record_claim, record_drop};
+use crate::store::checksum::Checksum;
 use crate::store::files::{self, Files, Kept};
 use crate::store::index::{Blob, Claim};
 use crate::store::ledger::Ledger;
@@ -144,7 +145,7 @@ impl BlobStore {
         if actual != hash {
             return Err(StoreError::HashMismatch { hash, actual });
         }
-        let len = blob.len() as u64;
+        let (len, checksum) = (blob.len() as u64, Some(Checksum::of(blob)));
         let room = self.admit(hash, len, &promise)?;
         let busy = self.busy(&hash);
         let known = self.ledger.read(|index| index.blob(&hash).map(kept));
@@ -153,7 +154,7 @@ impl BlobStore {
             (AtRest::Plain, _) => Kept::Plain,
         };
         // A file is left as it is only if it is good and was made durable for a claim before.
-        let is_new = known != Some(wanted) || self.files.read(&hash, wanted)?.is_none();
+        let is_new = known != Some(wanted) || self.files.read(&hash, wanted, None)?.is_none();
         if is_new {
             self.files.write(&hash, blob, wanted)?;
         }
@@ -161,7 +162,7 @@ impl BlobStore {
             if is_new {
                 changing.names_files();
             }
-            let claim = record_claim(changing, hash, len, &promise)?;
+            let claim = record_claim(changing, hash, len, checksum, &promise)?;
             if let Some(blob) = changing.index_mut().blob_mut(&hash) {
                 blob.damaged = false;
                 blob.encrypted = wanted == Kept::Encrypted;
@@ -186,7 +187,7 @@ impl BlobStore {
     /// # Errors
     /// [`StoreError::NotFound`], [`StoreError::Integrity`], [`StoreError::Disk`].
     pub fn get(&self, hash: &BlobHash) -> Result<Bytes, StoreError> {
-        self.read(hash, |kept| self.files.read(hash, kept))
+        self.read(hash, |kept, checksum| self.files.read(hash, kept, checksum))
     }
 
     /// `len` bytes from `offset` of the blob, and no more than these are read from the disk.
@@ -197,7 +198,7 @@ impl BlobStore {
     /// # Errors
     /// As [`BlobStore::get`]; a file that is too short for the part is a damaged one.
     pub fn get_range(&self, hash: &BlobHash, offset: u64, len: usize) -> Result<Vec<u8>, StoreError> {
-        self.read(hash, |kept| self.files.read_range(hash, kept, offset, len))
+        self.read(hash, |kept, _| self.files.read_range(hash, kept, offset, len))
     }
 
     /// What can be seen of a blob; `None` if it is not here or known to be damaged.

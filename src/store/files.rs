@@ -13,6 +13,7 @@ use bytes::Bytes;
 
 use crate::env::Env;
 use crate::store::at_rest::{SALT_LEN, StoreKey};
+use crate::store::checksum::Checksum;
 use crate::store::{Disk, StoreError};
 use crate::types::BlobHash;
 
@@ -65,8 +66,13 @@ impl Files {
         })
     }
 
-    /// The whole blob, or `None` if it is not what its name says.
-    pub(super) fn read(&self, hash: &BlobHash, kept: Kept) -> Result<Option<Bytes>, StoreError> {
+    /// The whole blob, or `None` if it is not what its name says. What has the checksum is not hashed again.
+    pub(super) fn read(
+        &self,
+        hash: &BlobHash,
+        kept: Kept,
+        checksum: Option<Checksum>,
+    ) -> Result<Option<Bytes>, StoreError> {
         let path = path(hash, kept);
         let mut file = match self.disk.read(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -78,7 +84,8 @@ impl Files {
             self.key.apply(&salt, 0, &mut blob);
             file = blob.into();
         }
-        Ok((BlobHash::of(&file) == *hash).then_some(file))
+        let has_checksum = checksum.is_some_and(|checksum| checksum == Checksum::of(&file));
+        Ok((has_checksum || BlobHash::of(&file) == *hash).then_some(file))
     }
 
     /// `len` bytes from `offset` of the blob, or `None` if the file is too short. They are not verified.

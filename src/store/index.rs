@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::time::Duration;
 
+use crate::store::checksum::Checksum;
 use crate::store::record::{Change, EventMark, Record};
 use crate::types::limits::{CHANGE_AGE_MAX, STORE_BLOCK_LEN, STORE_CLAIM_COST, STORE_DROPPED_COUNT_MAX};
 use crate::types::{BlobHash, ClientId, Timestamp};
@@ -31,6 +32,7 @@ pub(super) struct Blob {
     pub(super) encrypted: bool,
     /// Its file was found to differ from its hash.
     pub(super) damaged: bool,
+    pub(super) checksum: Option<Checksum>,
     /// Sorted by client.
     claims: Vec<(ClientId, Held)>,
 }
@@ -208,8 +210,11 @@ impl Index {
     /// Takes one step of the history.
     pub(super) fn apply(&mut self, record: &Record) {
         match *record {
-            Record::Claim { hash, client, len, expires, change } => {
+            Record::Claim { hash, client, len, expires, change, checksum } => {
                 self.claim_made(hash, client, len, expires, change);
+                if let Some(blob) = self.blobs.get_mut(&hash) {
+                    blob.checksum = blob.checksum.or(checksum);
+                }
             }
             Record::Drop { hash, client, change } => self.claim_dropped(hash, client, change),
             Record::Evict { hash } => self.evicted(&hash),
@@ -225,7 +230,9 @@ impl Index {
         let claims = self.blobs.iter().flat_map(|(hash, blob)| {
             blob.claims.iter().flat_map(move |(client, held)| {
                 let (hash, client, len, expires) = (*hash, *client, blob.len, held.expires);
-                held.newest.all().map(move |change| Record::Claim { hash, client, len, expires, change })
+                let checksum = blob.checksum;
+                let claim = move |change| Record::Claim { hash, client, len, expires, change, checksum };
+                held.newest.all().map(claim)
             })
         });
         let dropped = self.dropped.iter().flat_map(|((client, hash), changes)| {
@@ -241,7 +248,7 @@ impl Index {
         }
         let blob = self.blobs.entry(hash).or_insert_with(|| {
             self.used = self.used.saturating_add(cost(len));
-            Blob { len, expires, encrypted: false, damaged: false, claims: Vec::new() }
+            Blob { len, expires, encrypted: false, damaged: false, checksum: None, claims: Vec::new() }
         });
         self.lapses.remove(&(blob.expires, hash));
         match blob.place(&client) {

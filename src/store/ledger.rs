@@ -90,6 +90,8 @@ impl Ledger {
         let mut writer = Writer::new(state);
         if state.slot_count == 0 {
             index.apply(&Record::Tick { now });
+        }
+        if state.slot_count == 0 || state.is_old {
             writer.put_in_place(&*disk, &log::encode_log(index.records()))?;
         }
         let folder = Path::new("");

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::store::record::{Record, SLOT_LEN, VERSION};
+use crate::store::record::{Record, SLOT_LEN, VERSION, VERSION_MIN};
 use crate::store::{Disk, StoreError};
 
 /// The log's name in the store's folder.
@@ -20,6 +20,8 @@ pub struct LogState {
     pub torn: bool,
     /// Whether there was a log at all.
     pub found: bool,
+    /// Whether it is of an earlier version than that which is written: it has to be written anew.
+    pub is_old: bool,
 }
 
 /// Reads the log, handing each good record to `take` in order.
@@ -65,10 +67,11 @@ impl Reader {
             let position = self.position;
             self.position += 1;
             match Record::decode(slot, position) {
-                Some(Record::Version(version)) if version != VERSION => {
+                Some(Record::Version(version)) if !(VERSION_MIN..=VERSION).contains(&version) => {
                     return Err(StoreError::Version { version, known: VERSION });
                 }
                 Some(record) => {
+                    self.state.is_old |= matches!(record, Record::Version(version) if version != VERSION);
                     self.state.damaged_count += position - self.state.slot_count;
                     self.state.slot_count = self.position;
                     self.state.torn = false;

@@ -9,6 +9,7 @@
 //! | `index` | what is held, in memory; pure |
 //! | `log`, `record` | the claims log and its records |
 //! | `files`, `at_rest` | blobs as files, plain or encrypted |
+//! | `checksum` | what tells that a file has changed on the disk |
 //! | `disk`, `sim` | the file operations below; a disk in memory that fails and crashes |
 //!
 //! Three rules carry it. **Order**: a blob's file is durable before the record of a claim on it is written, and a claim's
@@ -19,6 +20,7 @@
 mod admission;
 mod at_rest;
 mod blob_store;
+mod checksum;
 pub mod disk;
 mod error;
 mod files;
@@ -33,6 +35,7 @@ mod tests;
 mod upkeep;
 
 pub use blob_store::{AtRest, BlobStore, Entry, Promise, StoreOptions, StoreStats};
+pub use checksum::Checksum;
 pub use disk::{Disk, RealDisk};
 pub use error::StoreError;
 pub use index::Claim;

@@ -7,13 +7,17 @@
 
 use sha2::{Digest, Sha256};
 
+use crate::store::checksum::Checksum;
 use crate::types::limits::BLOB_LEN_MAX;
 use crate::types::{BlobHash, ClientId, Timestamp};
 
 /// Bytes of a slot.
 pub const SLOT_LEN: usize = 128;
-/// The version of the log that this program reads and writes. A store of version 1 had its blobs in 256 folders.
-pub const VERSION: u8 = 2;
+/// The version of the log that this program writes.
+pub const VERSION: u8 = 3;
+/// The oldest that it reads, and then writes anew: there were no checksums. A store of version 1 had its blobs in 256
+/// folders.
+pub(super) const VERSION_MIN: u8 = 2;
 
 const BODY_LEN: usize = 120;
 const CONTEXT: &[u8] = b"blobdvm claims";
@@ -48,6 +52,8 @@ pub enum Record {
         expires: Timestamp,
         /// The store or renew.
         change: Change,
+        /// Of the blob's bytes, where they were at hand.
+        checksum: Option<Checksum>,
     },
     /// A key's claim on a blob, dropped at its wish.
     Drop {
@@ -83,9 +89,10 @@ impl Record {
         let mut fields = Fields { slot: [0; SLOT_LEN], len: 0 };
         match self {
             Self::Version(version) => fields.put(&[0, *version]),
-            Self::Claim { hash, client, len, expires, change } => {
+            Self::Claim { hash, client, len, expires, change, checksum } => {
                 fields.put(&[1]).put(hash.as_bytes()).put(client.as_bytes());
-                fields.number(*len).number(expires.0).number(change.at.0).put(&change.mark.0)
+                fields.number(*len).number(expires.0).number(change.at.0).put(&change.mark.0);
+                fields.number(Checksum::number(*checksum))
             }
             Self::Drop { hash, client, change } => {
                 fields.put(&[2]).put(hash.as_bytes()).put(client.as_bytes());
@@ -120,6 +127,7 @@ impl Record {
                 len: rest.number().filter(|len| *len <= BLOB_LEN_MAX)?,
                 expires: Timestamp(rest.number()?),
                 change: rest.change()?,
+                checksum: Checksum::of_number(rest.number()?),
             },
             2 => Self::Drop {
                 hash: BlobHash::new(rest.take()?),
@@ -188,7 +196,22 @@ mod tests {
         let change = Change { at: Timestamp(77), mark: EventMark([1, 2, 3, 4, 5, 6, 7, 8]) };
         vec![
             Record::Version(VERSION),
-            Record::Claim { hash, client, len: BLOB_LEN_MAX, expires: Timestamp(1 << 40), change },
+            Record::Claim {
+                hash,
+                client,
+                len: BLOB_LEN_MAX,
+                expires: Timestamp(1 << 40),
+                change,
+                checksum: None,
+            },
+            Record::Claim {
+                hash,
+                client,
+                len: 3,
+                expires: Timestamp(7),
+                change,
+                checksum: Some(Checksum::of(b"abc")),
+            },
             Record::Drop { hash, client, change },
             Record::Evict { hash },
             Record::Tick { now: Timestamp(5) },

@@ -1,5 +1,6 @@
 //! Laws of the store.
 
+mod checksums;
 mod concurrency;
 mod crash;
 mod memory;

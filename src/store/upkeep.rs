@@ -8,6 +8,7 @@ use tracing::{info, warn};
 
 use crate::store::StoreError;
 use crate::store::blob_store::{BlobStore, kept};
+use crate::store::checksum::Checksum;
 use crate::store::files::Kept;
 use crate::store::index::is_jump;
 use crate::store::record::{Change, EventMark, Record};
@@ -41,16 +42,18 @@ impl BlobStore {
     pub(super) fn read<T>(
         &self,
         hash: &BlobHash,
-        read: impl Fn(Kept) -> Result<Option<T>, StoreError>,
+        read: impl Fn(Kept, Option<Checksum>) -> Result<Option<T>, StoreError>,
     ) -> Result<T, StoreError> {
         let look = || {
-            self.ledger.read(|index| index.blob(hash).map(kept)).ok_or(StoreError::NotFound { hash: *hash })
+            let found = self.ledger.read(|index| index.blob(hash).map(|blob| (kept(blob), blob.checksum)));
+            let (kept, checksum) = found.ok_or(StoreError::NotFound { hash: *hash })?;
+            read(kept, checksum)
         };
-        if let Some(bytes) = read(look()?)? {
+        if let Some(bytes) = look()? {
             return Ok(bytes);
         }
         let _busy = self.busy(hash);
-        if let Some(bytes) = read(look()?)? {
+        if let Some(bytes) = look()? {
             return Ok(bytes);
         }
         warn!(blob = %hash.short(), "blob is damaged on disk");
@@ -98,9 +101,9 @@ impl BlobStore {
             if self.ledger.read(|index| index.blob(hash).is_some()) {
                 continue;
             }
-            if let Some(blob) = self.files.read(hash, *kept)? {
-                let (len, expires) = (blob.len() as u64, now);
-                let record = Record::Claim { hash: *hash, client: NOBODY, len, expires, change };
+            if let Some(blob) = self.files.read(hash, *kept, None)? {
+                let (len, expires, checksum) = (blob.len() as u64, now, Some(Checksum::of(&blob)));
+                let record = Record::Claim { hash: *hash, client: NOBODY, len, expires, change, checksum };
                 let ((), ticket) = self.ledger.change(|changing| changing.record(record));
                 self.ledger.commit(ticket)?;
                 adopted += 1;
