@@ -49,6 +49,26 @@ mod tests {
         assert_eq!(off_thread(move || current().id()).await.unwrap(), here);
     }
 
+    #[test]
+    fn what_blocks_may_do_so_without_a_runtime() {
+        assert_eq!(while_blocked(|| 7), 7);
+    }
+
+    #[tokio::test]
+    async fn what_blocks_may_do_so_on_the_only_thread_there_is() {
+        assert_eq!(while_blocked(|| 7), 7);
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+    async fn what_waits_for_another_task_does_not_keep_it_from_its_turn() {
+        let waits = async {
+            let (tell, told) = std::sync::mpsc::channel();
+            tokio::spawn(async move { tell.send(7).unwrap() });
+            while_blocked(|| told.recv_timeout(std::time::Duration::from_secs(60)))
+        };
+        assert_eq!(tokio::spawn(waits).await.unwrap(), Ok(7));
+    }
+
     #[tokio::test(flavor = "multi_thread")]
     async fn work_keeps_no_other_thread_waiting() {
         let here = current().id();

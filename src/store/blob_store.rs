@@ -141,11 +141,11 @@ impl BlobStore {
         promise: Promise,
         at_rest: AtRest,
     ) -> Result<Claim, StoreError> {
-        let actual = BlobHash::of(blob);
+        let (checksum, actual) = Checksum::and_name_of(blob);
         if actual != hash {
             return Err(StoreError::HashMismatch { hash, actual });
         }
-        let (len, checksum) = (blob.len() as u64, Some(Checksum::of(blob)));
+        let len = blob.len() as u64;
         let room = self.admit(hash, len, &promise)?;
         let busy = self.busy(&hash);
         let known = self.ledger.read(|index| index.blob(&hash).map(kept));
@@ -162,7 +162,7 @@ impl BlobStore {
             if is_new {
                 changing.names_files();
             }
-            let claim = record_claim(changing, hash, len, checksum, &promise)?;
+            let claim = record_claim(changing, hash, len, Some(checksum), &promise)?;
             if let Some(blob) = changing.index_mut().blob_mut(&hash) {
                 blob.damaged = false;
                 blob.encrypted = wanted == Kept::Encrypted;
