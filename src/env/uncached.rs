@@ -99,9 +99,11 @@ pub fn write_uncached(file: &File, bytes: &[u8]) -> io::Result<()> {
 /// As of any read.
 pub fn read_uncached(file: &File, len: usize) -> io::Result<Bytes> {
     let room = len.next_multiple_of(BLOCK_LEN);
-    let mut bytes = vec![0; room + BLOCK_LEN];
+    // Not as zeroed memory: for that the allocator gives pages back, and the system finds and clears new ones.
+    let mut bytes: Vec<u8> = Vec::with_capacity(room + BLOCK_LEN);
     let start = bytes.as_ptr().align_offset(BLOCK_LEN);
-    let blocks = &mut bytes[start..start + room];
+    bytes.resize(start + room, 0);
+    let blocks = &mut bytes[start..];
     let read = match read_blocks(file, blocks)? {
         Some(read) => read,
         None => {
