@@ -14,8 +14,15 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 
 use crate::env::page_cache::let_go;
 
-/// What addresses, offsets and lengths are multiples of, in bytes. Most disks take less; none wants more.
+/// What addresses, offsets and lengths are multiples of, in bytes. Most disks take less; where one wants more the common
+/// way is gone.
 const BLOCK_LEN: usize = 4096;
+/// Shorter stretches go the common way: the system gathers them.
+const UNCACHED_LEN_MIN: usize = 64 * 1024;
+/// Bytes of a new file that lie in memory a second time while they are written.
+const STRETCH_LEN: usize = 512 * 1024;
+/// How file systems say that they cannot do this, or not so.
+const REFUSALS: [Option<i32>; 2] = [Some(Errno::EINVAL as i32), Some(Errno::EOPNOTSUPP as i32)];
 
 /// Bytes that go to an offset of a file. They lie in memory as they will lie in the blocks of a disk.
 #[derive(Debug)]
@@ -48,33 +55,23 @@ impl Stretch {
         self.room == 0
     }
 
-    /// How many bytes there are.
-    pub fn len(&self) -> usize {
-        self.bytes.len() - self.start
-    }
-
-    /// True if there are none.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// Writes them. Whether all have passed by the system's memory.
+    /// Writes them. How many of them the system holds in its memory now.
     ///
     /// # Errors
     /// As of any write; it is not known then which of them were written.
-    pub fn write_to(&self, file: &File) -> io::Result<bool> {
+    pub fn write_to(&self, file: &File) -> io::Result<usize> {
         let bytes = &self.bytes[self.start..];
         let to_block = (BLOCK_LEN - within_block(self.offset)) % BLOCK_LEN;
         let (before, rest) = bytes.split_at(to_block.min(bytes.len()));
         let (blocks, behind) = rest.split_at(rest.len() / BLOCK_LEN * BLOCK_LEN);
         let offset = self.offset + before.len() as u64;
-        let passed_by = write_blocks(file, blocks, offset)?;
-        if !passed_by {
-            file.write_all_at(blocks, offset)?;
+        if blocks.len() < UNCACHED_LEN_MIN || !write_blocks(file, blocks, offset)? {
+            file.write_all_at(bytes, self.offset)?;
+            return Ok(bytes.len());
         }
         file.write_all_at(before, self.offset)?;
         file.write_all_at(behind, offset + blocks.len() as u64)?;
-        Ok(passed_by && before.is_empty() && behind.is_empty())
+        Ok(before.len() + behind.len())
     }
 }
 
@@ -83,9 +80,13 @@ impl Stretch {
 /// # Errors
 /// As of any write, and of a sync.
 pub fn write_uncached(file: &File, bytes: &[u8]) -> io::Result<()> {
-    let mut stretch = Stretch::new(0, bytes.len());
-    stretch.take(bytes);
-    if !stretch.write_to(file)? {
+    let (mut rest, mut held) = (bytes, 0);
+    while !rest.is_empty() {
+        let mut stretch = Stretch::new((bytes.len() - rest.len()) as u64, STRETCH_LEN.min(rest.len()));
+        rest = stretch.take(rest);
+        held += stretch.write_to(file)?;
+    }
+    if held >= UNCACHED_LEN_MIN {
         // Only what is safe can be let go of.
         file.sync_data()?;
         let_go(file);
@@ -104,14 +105,11 @@ pub fn read_uncached(file: &File, len: usize) -> io::Result<Bytes> {
     let start = bytes.as_ptr().align_offset(BLOCK_LEN);
     bytes.resize(start + room, 0);
     let blocks = &mut bytes[start..];
-    let read = match read_blocks(file, blocks)? {
-        Some(read) => read,
-        None => {
-            let read = read_all(file, blocks, |_| true)?;
-            let_go(file);
-            read
-        }
-    };
+    let mut read = read_blocks(file, blocks)?;
+    if read < len {
+        read = read_all(file, blocks, read, |_| true)?;
+        let_go(file);
+    }
     Ok(Bytes::from(bytes).slice(start..start + read.min(len)))
 }
 
@@ -120,25 +118,26 @@ fn write_blocks(file: &File, blocks: &[u8], offset: u64) -> io::Result<bool> {
     if !set_uncached(file, true) {
         return Ok(false);
     }
-    let written = unless_refused(file.write_all_at(blocks, offset))?;
+    let written = file.write_all_at(blocks, offset);
     set_uncached(file, false);
-    Ok(written.is_some())
+    Ok(unless_refused(written)?.is_some())
 }
 
-/// Reads whole blocks past the system's memory, and the last one as far as it goes. `None` if that cannot be done here.
-fn read_blocks(file: &File, blocks: &mut [u8]) -> io::Result<Option<usize>> {
+/// Reads whole blocks past the system's memory. How many bytes: none if that cannot be done here, and a part of them where
+/// the file ends or a read was cut short.
+fn read_blocks(file: &File, blocks: &mut [u8]) -> io::Result<usize> {
     if !set_uncached(file, true) {
-        return Ok(None);
+        return Ok(0);
     }
-    // Behind a part of a block there is nothing.
-    let read = unless_refused(read_all(file, blocks, |read| read.is_multiple_of(BLOCK_LEN)))?;
+    // The next read would not begin with a block.
+    let read = read_all(file, blocks, 0, |at| at.is_multiple_of(BLOCK_LEN));
     set_uncached(file, false);
-    Ok(read)
+    Ok(unless_refused(read)?.unwrap_or(0))
 }
 
-/// Reads until there is nothing more, or no room, or no reason to `go_on` after so many bytes; how many there were.
-fn read_all(file: &File, room: &mut [u8], go_on: impl Fn(usize) -> bool) -> io::Result<usize> {
-    let mut at = 0;
+/// Reads from `at` on until there is nothing more, or no room, or no reason to `go_on`; where that is.
+fn read_all(file: &File, room: &mut [u8], at: usize, go_on: impl Fn(usize) -> bool) -> io::Result<usize> {
+    let mut at = at;
     while at < room.len() && go_on(at) {
         match file.read_at(&mut room[at..], at as u64) {
             Ok(0) => break,
@@ -153,7 +152,7 @@ fn read_all(file: &File, room: &mut [u8], go_on: impl Fn(usize) -> bool) -> io::
 /// `None` where a file system does not take what was asked for in this way.
 fn unless_refused<T>(done: io::Result<T>) -> io::Result<Option<T>> {
     match done {
-        Err(error) if error.raw_os_error() == Some(Errno::EINVAL as i32) => Ok(None),
+        Err(error) if REFUSALS.contains(&error.raw_os_error()) => Ok(None),
         done => done.map(Some),
     }
 }
@@ -180,7 +179,8 @@ mod tests {
     use super::*;
     use crate::env::page_cache::read_from_storage;
 
-    const LENGTHS: [usize; 8] = [0, 1, 4_095, 4_096, 4_097, 524_288, 524_320, 700_000];
+    const LENGTHS: [usize; 9] =
+        [0, 1, 4_095, 4_096, 65_536, 524_288, 524_320, 700_000, 2 * STRETCH_LEN + 5_000];
 
     fn bytes(len: usize) -> Vec<u8> {
         (0..len).map(|at| ((at ^ (at >> 12)) % 251).to_le_bytes()[0]).collect()
@@ -190,6 +190,10 @@ mod tests {
         let file = NamedTempFile::new_in(folder).unwrap();
         write_uncached(file.as_file(), bytes).unwrap();
         file
+    }
+
+    fn is_uncached(file: &File) -> bool {
+        OFlag::from_bits_retain(fcntl(file, FcntlArg::F_GETFL).unwrap()).contains(OFlag::O_DIRECT)
     }
 
     #[test]
@@ -230,10 +234,38 @@ mod tests {
     }
 
     #[test]
+    fn where_no_other_way_is_known_the_common_one_is_gone() {
+        let device = |path| fs::OpenOptions::new().read(true).write(true).open(path).unwrap();
+        assert!(read_uncached(&device("/dev/zero"), 10_000).unwrap() == vec![0; 10_000]);
+        let mut stretch = Stretch::new(1, 200_000);
+        stretch.take(&bytes(200_000));
+        assert_eq!(stretch.write_to(&device("/dev/null")).unwrap(), 200_000, "all of it counts as held");
+    }
+
+    #[test]
+    fn what_a_file_system_refuses_goes_the_common_way() {
+        let folder = tempdir().unwrap();
+        let file = written(folder.path(), &bytes(300_000));
+        let (mut room, mut odd) = (vec![0; 200_000], Stretch::new(0, 200_000));
+        odd.take(&bytes(200_000));
+        let is_odd = |bytes: &[u8]| bytes.as_ptr().align_offset(BLOCK_LEN) != 0;
+        let at = usize::from(!is_odd(&room));
+        let (from, to) = (&odd.bytes[odd.start + 1..], &mut room[at..]);
+        assert!(is_odd(from) && is_odd(to));
+        let (wrote, read) = (write_blocks(file.as_file(), from, 0), read_blocks(file.as_file(), to));
+        if read_from_storage(folder.path()).is_some() {
+            assert_eq!((wrote.unwrap(), read.unwrap()), (false, 0));
+        }
+        assert!(!is_uncached(file.as_file()));
+        assert!(fs::read(file.path()).unwrap()[200_000..] == bytes(300_000)[200_000..]);
+    }
+
+    #[test]
     fn the_next_writes_of_others_are_as_always() {
         let folder = tempdir().unwrap();
         let mut file = written(folder.path(), &bytes(4_096));
-        assert_eq!(io::Write::write(&mut file, b"odd").unwrap(), 3, "{:?}", file.path());
+        assert!(!is_uncached(file.as_file()));
+        assert_eq!(io::Write::write(&mut file, b"odd").unwrap(), 3);
     }
 
     #[test]

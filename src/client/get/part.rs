@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Seek, SeekFrom, Write};
+use std::mem;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -31,8 +32,20 @@ pub(crate) struct PartFile {
     file: File,
     path: PathBuf,
     fate: Fate,
-    /// Of a long file.
-    writer: Option<Writer>,
+    writing: Writing,
+}
+
+/// How bytes come into a part.
+#[derive(Debug)]
+enum Writing {
+    /// At once: the file is short.
+    AtOnce,
+    /// From this offset on, when the first of them come.
+    Later(u64),
+    /// By a thread.
+    Begun(Writer),
+    /// All are there.
+    Finished,
 }
 
 /// What becomes of a part that does not get its name.
@@ -57,10 +70,8 @@ impl PartFile {
         let make = |path: &Path| OpenOptions::new().write(true).create_new(true).mode(MODE).open(path);
         let made = tempfile::Builder::new().prefix(PREFIX).suffix(SUFFIX).make_in(folder_of(place), make)?;
         let (file, path) = made.keep().map_err(|error| error.error)?;
-        let mut part = Self { file, path, fate: Fate::Vanishes, writer: None };
-        if recorded.len >= KEPT_LEN_MIN {
-            part.cut(0)?;
-        }
+        let writing = if recorded.len < KEPT_LEN_MIN { Writing::AtOnce } else { Writing::Later(0) };
+        let part = Self { file, path, fate: Fate::Vanishes, writing };
         Ok(part)
     }
 
@@ -82,7 +93,7 @@ impl PartFile {
         let is_ours = found.is_file() && found.nlink() == 1 && found.uid() == nix::unistd::geteuid().as_raw();
         // Whoever had it until now may have given it its name.
         let is_there = (found.dev(), found.ino()) == (named.dev(), named.ino());
-        (is_ours && is_there).then_some(Self { file, path, fate: Fate::Stays, writer: None })
+        (is_ours && is_there).then_some(Self { file, path, fate: Fate::Stays, writing: Writing::Later(0) })
     }
 
     /// The file itself.
@@ -95,27 +106,40 @@ impl PartFile {
         &self.path
     }
 
-    /// Cuts it off behind its first `len` bytes, where writing goes on: the file is a long one.
+    /// Cuts a part that is kept off behind its first `len` bytes, where writing goes on.
     pub(crate) fn cut(&mut self, len: u64) -> io::Result<()> {
         self.file.set_len(len)?;
-        self.writer = Some(Writer::begin(&self.file, len)?);
+        self.writing = Writing::Later(len);
         Ok(())
     }
 
     /// Returns when everything is in the file; where that stays when it does not get its name, also on the disk.
     pub(crate) fn finish(&mut self) -> io::Result<()> {
-        self.settle()?;
+        if let Writing::Begun(writer) = mem::replace(&mut self.writing, Writing::Finished) {
+            writer.finish()?;
+        }
         // With its own mode and owner it could not be gone on with: that must not take long.
         if self.fate == Fate::Stays { self.file.sync_data() } else { Ok(()) }
     }
 
-    /// Returns when everything is in the file.
-    fn settle(&mut self) -> io::Result<()> {
-        self.writer.take().map_or(Ok(()), Writer::finish)
+    /// The writer of a long file, which begins now if it has not; none of a short one.
+    fn writer(&mut self) -> io::Result<Option<&mut Writer>> {
+        if let Writing::Later(at) = self.writing {
+            self.writing = Writing::Begun(Writer::begin(&self.file, at)?);
+        }
+        match &mut self.writing {
+            Writing::Begun(writer) => Ok(Some(writer)),
+            Writing::AtOnce => Ok(None),
+            Writing::Later(_) | Writing::Finished => Err(io::Error::other("the file is finished")),
+        }
     }
 
     /// Gives it its name.
+    ///
+    /// # Panics
+    /// If it was not finished.
     pub(crate) fn name(mut self, place: &Path) -> io::Result<()> {
+        assert!(matches!(self.writing, Writing::Finished), "nothing gets its name before it is whole");
         fs::rename(&self.path, place)?;
         self.fate = Fate::Named;
         Ok(())
@@ -124,9 +148,10 @@ impl PartFile {
 
 impl Drop for PartFile {
     fn drop(&mut self) {
-        if self.fate == Fate::Stays {
+        let writing = mem::replace(&mut self.writing, Writing::Finished);
+        if let (Fate::Stays, Writing::Begun(writer)) = (self.fate, writing) {
             // As far as it got: the next get goes on from there.
-            let _ = self.settle();
+            let _ = writer.finish();
         }
         let is_empty = || self.file.metadata().is_ok_and(|found| found.len() == 0);
         if self.fate == Fate::Vanishes || (self.fate == Fate::Stays && is_empty()) {
@@ -138,10 +163,9 @@ impl Drop for PartFile {
 
 impl Write for PartFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let Some(writer) = &mut self.writer else { return self.file.write(bytes) };
-        match writer.write(bytes) {
-            Ok(()) => Ok(bytes.len()),
-            Err(error) => self.settle().and(Err(error)),
+        match self.writer()? {
+            Some(writer) => writer.write(bytes).map(|()| bytes.len()),
+            None => self.file.write(bytes),
         }
     }
 
@@ -152,8 +176,8 @@ impl Write for PartFile {
 
 impl Sink for PartFile {
     fn skip(&mut self, len: u64) -> io::Result<()> {
-        if let Some(writer) = &mut self.writer {
-            return writer.skip(len).or_else(|error| self.settle().and(Err(error)));
+        if let Some(writer) = self.writer()? {
+            return writer.skip(len);
         }
         let too_far = |_| io::Error::from(io::ErrorKind::FileTooLarge);
         self.file.seek(SeekFrom::Current(i64::try_from(len).map_err(too_far)?)).map(drop)
@@ -229,8 +253,9 @@ mod tests {
         drop(part);
         assert!(PartFile::left(&place, &recorded(2)).is_none());
         assert!(PartFile::left(&folder.path().join("other"), &recorded(1)).is_none());
-        let part = PartFile::left(&place, &recorded(1)).unwrap();
+        let mut part = PartFile::left(&place, &recorded(1)).unwrap();
         assert_eq!(fs::read(part.path()).unwrap(), b"half");
+        part.finish().unwrap();
         part.name(&place).unwrap();
         assert_eq!(names(folder.path()), [place]);
     }

@@ -4,7 +4,6 @@
 
 use std::fs::File;
 use std::io;
-use std::mem;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::{self, JoinHandle};
 
@@ -14,73 +13,90 @@ use crate::env::{Stretch, let_go, while_blocked};
 const STRETCH_LEN: usize = 1024 * 1024;
 /// So many stretches wait for the disk; whoever brings more waits too.
 const WAITING_MAX: usize = 2;
-/// Bytes that may have come to lie in the system's memory, where a file system knows no other way, before they are sent
-/// on to the disk.
+/// Bytes that the system may hold in its memory before they are sent on to the disk.
 const HELD_MAX: usize = 8 * 1024 * 1024;
 
-/// Writes to a file, in order.
+/// Writes to a file, in order, until it was finished or has failed.
 #[derive(Debug)]
 pub(crate) struct Writer {
-    stretch: Stretch,
+    /// What is gathered for the next write.
+    stretch: Option<Stretch>,
     /// Where the file goes on.
     at: u64,
-    to_thread: SyncSender<Stretch>,
-    thread: JoinHandle<io::Result<()>>,
+    /// None when it has ended.
+    thread: Option<Thread>,
+}
+
+#[derive(Debug)]
+struct Thread {
+    stretches: SyncSender<Stretch>,
+    ended: JoinHandle<io::Result<()>>,
 }
 
 impl Writer {
     /// Begins to write to `file`, from the offset `at` on.
     pub(crate) fn begin(file: &File, at: u64) -> io::Result<Self> {
         let file = file.try_clone()?;
-        let (to_thread, stretches) = sync_channel(WAITING_MAX);
-        let thread = thread::Builder::new().spawn(move || write_all(&file, stretches))?;
-        Ok(Self { stretch: stretch_at(at), at, to_thread, thread })
+        let (stretches, waiting) = sync_channel(WAITING_MAX);
+        let ended = thread::Builder::new().spawn(move || write_all(&file, waiting))?;
+        Ok(Self { stretch: None, at, thread: Some(Thread { stretches, ended }) })
     }
 
     /// Takes the next bytes.
     ///
     /// # Errors
-    /// An earlier write has failed: [`Writer::finish`] says why.
+    /// Of this write, or of one before.
     pub(crate) fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         let mut rest = bytes;
-        loop {
+        while !rest.is_empty() {
+            let stretch = self.stretch.get_or_insert_with(|| stretch_at(self.at));
             let len = rest.len();
-            rest = self.stretch.take(rest);
+            rest = stretch.take(rest);
             self.at += (len - rest.len()) as u64;
-            if !self.stretch.is_full() {
-                return Ok(());
+            if stretch.is_full() {
+                self.send()?;
             }
-            self.send()?;
         }
+        Ok(())
     }
 
     /// Goes on `len` bytes further behind.
     ///
     /// # Errors
-    /// As [`Writer::write`]; the file would be too long.
+    /// As [`Writer::write`]; or the file would be too long.
     pub(crate) fn skip(&mut self, len: u64) -> io::Result<()> {
+        self.send()?;
         self.at = self.at.checked_add(len).ok_or(io::ErrorKind::FileTooLarge)?;
-        self.send()
+        Ok(())
     }
 
     /// Returns when all that was taken is in the file.
     ///
     /// # Errors
-    /// The first write that failed.
+    /// As [`Writer::write`].
     pub(crate) fn finish(mut self) -> io::Result<()> {
-        let sent = self.send();
-        drop(self.to_thread);
-        while_blocked(|| self.thread.join()).expect("writing does not panic")?;
-        sent
+        self.send()?;
+        self.end()
     }
 
+    /// Sends on what is gathered.
     fn send(&mut self) -> io::Result<()> {
-        let stretch = mem::replace(&mut self.stretch, stretch_at(self.at));
-        let sent = match self.to_thread.try_send(stretch) {
-            Err(TrySendError::Full(stretch)) => while_blocked(|| self.to_thread.send(stretch)).is_ok(),
+        let Some(Thread { stretches, .. }) = &self.thread else {
+            return Err(io::Error::other("an earlier write has failed"));
+        };
+        let Some(stretch) = self.stretch.take() else { return Ok(()) };
+        let sent = match stretches.try_send(stretch) {
+            Err(TrySendError::Full(stretch)) => while_blocked(|| stretches.send(stretch)).is_ok(),
             sent => sent.is_ok(),
         };
-        if sent { Ok(()) } else { Err(io::Error::other("an earlier write has failed")) }
+        // Before its time the thread ends only if it has failed.
+        if sent { Ok(()) } else { self.end() }
+    }
+
+    fn end(&mut self) -> io::Result<()> {
+        let Some(Thread { stretches, ended }) = self.thread.take() else { return Ok(()) };
+        drop(stretches);
+        while_blocked(|| ended.join()).expect("writing does not panic")
     }
 }
 
@@ -93,10 +109,7 @@ fn stretch_at(at: u64) -> Stretch {
 fn write_all(file: &File, stretches: Receiver<Stretch>) -> io::Result<()> {
     let mut held = 0;
     for stretch in stretches {
-        if stretch.write_to(file)? {
-            continue;
-        }
-        held += stretch.len();
+        held += stretch.write_to(file)?;
         if held >= HELD_MAX {
             file.sync_data()?;
             let_go(file);
@@ -165,7 +178,11 @@ mod tests {
         writer.write(b"short").unwrap();
         assert_eq!(writer.finish().unwrap_err().kind(), io::ErrorKind::StorageFull);
         let mut writer = Writer::begin(&full(), 0).unwrap();
-        while writer.write(&bytes(STRETCH_LEN)).is_ok() {}
-        assert_eq!(writer.finish().unwrap_err().kind(), io::ErrorKind::StorageFull);
+        let told = (0..10).find_map(|_| writer.write(&bytes(STRETCH_LEN)).err()).unwrap();
+        assert_eq!(told.kind(), io::ErrorKind::StorageFull);
+        assert!(
+            writer.write(&bytes(STRETCH_LEN)).is_err() && writer.finish().is_err(),
+            "nothing is written behind a gap"
+        );
     }
 }
