@@ -125,6 +125,7 @@ impl BlobStore {
             store.adopt(&found)?;
         }
         store.reconcile(&found)?;
+        store.ledger.allow_compaction(log);
         store.tick()?;
         Ok(store)
     }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 
 use crate::env::Env;
 use crate::store::at_rest::{SALT_LEN, StoreKey};
@@ -80,7 +80,8 @@ impl Files {
         };
         if kept == Kept::Encrypted {
             let Some(salt) = file.first_chunk().copied() else { return Ok(None) };
-            let mut blob = Vec::from(file.split_off(SALT_LEN));
+            file.advance(SALT_LEN);
+            let mut blob = Vec::from(file);
             self.key.apply(&salt, 0, &mut blob);
             file = blob.into();
         }

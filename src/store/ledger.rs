@@ -90,15 +90,14 @@ impl Ledger {
         let mut writer = Writer::new(state);
         if state.slot_count == 0 {
             index.apply(&Record::Tick { now });
-        }
-        if state.slot_count == 0 || state.is_old {
             writer.put_in_place(&*disk, &log::encode_log(index.records()))?;
         }
         let folder = Path::new("");
         disk.sync_dir(folder).map_err(StoreError::disk(folder))?;
         writer.name_is_safe();
         let shared = Shared {
-            compact_at: compact_at(&index, slack),
+            // What is damaged in it tells at the next start that there is something to adopt.
+            compact_at: u64::MAX,
             slack,
             index,
             queue: Vec::new(),
@@ -113,6 +112,12 @@ impl Ledger {
             Self { disk, shared: Mutex::new(shared), settled: Condvar::new(), writer: Mutex::new(writer) },
             state,
         ))
+    }
+
+    /// From now on the log is written anew where that is due: one of an earlier version with the next change.
+    pub(super) fn allow_compaction(&self, state: LogState) {
+        let mut shared = self.lock();
+        shared.compact_at = if state.is_old { 0 } else { compact_at(&shared.index, shared.slack) };
     }
 
     pub(super) fn read<T>(&self, look: impl FnOnce(&Index) -> T) -> T {

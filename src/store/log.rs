@@ -20,14 +20,14 @@ pub struct LogState {
     pub torn: bool,
     /// Whether there was a log at all.
     pub found: bool,
-    /// Whether it is of an earlier version than that which is written: it has to be written anew.
+    /// Whether it is of an earlier version than that which is written: it is to be written anew.
     pub is_old: bool,
 }
 
 /// Reads the log, handing each good record to `take` in order.
 ///
 /// # Errors
-/// [`StoreError::Version`] for a log of another version; [`StoreError::Damaged`] if none of it can be read;
+/// [`StoreError::Version`] for a log of a version that is not known; [`StoreError::Damaged`] if none of it can be read;
 /// [`StoreError::Disk`].
 pub fn read(disk: &dyn Disk, mut take: impl FnMut(&Record)) -> Result<LogState, StoreError> {
     const PIECE_LEN: usize = SLOT_LEN * 8192;
@@ -144,9 +144,12 @@ impl Writer {
             }
             _ => {}
         }
-        disk.write(new, log).map_err(StoreError::disk(new))?;
-        disk.sync_file(new).map_err(StoreError::disk(new))?;
-        disk.rename(new, path).map_err(StoreError::disk(path))?;
+        let made = disk.write(new, log).and_then(|()| disk.sync_file(new));
+        made.and_then(|()| disk.rename(new, path)).map_err(|error| {
+            // On a full disk the old log needs what this one takes.
+            let _ = disk.remove(new);
+            StoreError::disk(path)(error)
+        })?;
         *self = Self { slot_count: (log.len() / SLOT_LEN) as u64, torn: false, renamed: true };
         Ok(())
     }

@@ -16,6 +16,19 @@ fn records(disk: &SimDisk) -> Vec<Record> {
     log::read_bytes(&disk.peek(log::LOG).unwrap()).unwrap().0
 }
 
+/// Makes a log of version 2 of the log that is there.
+fn make_old(disk: &SimDisk) {
+    let old = |record| match record {
+        Record::Version(_) => Record::Version(2),
+        Record::Claim { hash, client, len, expires, change, .. } => {
+            Record::Claim { hash, client, len, expires, change, checksum: None }
+        }
+        record => record,
+    };
+    let log = (0..).zip(records(disk)).flat_map(|(at, record)| old(record).encode(at)).collect();
+    disk.corrupt(log::LOG, |file| *file = log);
+}
+
 #[test]
 fn a_checksum_outlives_restarts_renewals_and_the_claim_it_came_with() {
     let bench = Bench::with(StoreOptions { log_slack: 0, ..StoreOptions::default() });
@@ -59,21 +72,55 @@ fn what_has_its_checksum_is_not_hashed_and_what_has_not_is() {
 fn a_log_without_checksums_is_read_and_written_anew() {
     let bench = Bench::new();
     let hash = bench.keep(ALICE, &blob(1), DAY).unwrap().hash;
-    let old = |record| match record {
-        Record::Version(_) => Record::Version(2),
-        Record::Claim { hash, client, len, expires, change, .. } => {
-            Record::Claim { hash, client, len, expires, change, checksum: None }
-        }
-        record => record,
-    };
-    let log: Vec<_> =
-        (0..).zip(records(&bench.disk)).flat_map(|(at, record)| old(record).encode(at)).collect();
-    bench.disk.corrupt(log::LOG, |file| *file = log);
+    make_old(&bench.disk);
     let bench = bench.reopen();
-    assert_eq!(records(&bench.disk)[0], Record::Version(record::VERSION));
     assert_eq!((checksum(&bench, &hash), bench.store.get(&hash).unwrap()), (None, blob(1).into()));
     bench.keep(BOB, &blob(1), DAY).unwrap();
+    assert_eq!(records(&bench.disk)[0], Record::Version(record::VERSION));
     let bench = bench.reopen();
     assert_eq!(checksum(&bench, &hash), Some(Checksum::of(&blob(1))));
     assert_eq!(bench.disk.peek(log::LOG).unwrap().len() % SLOT_LEN, 0);
+}
+
+#[test]
+fn whatever_happens_while_an_old_and_damaged_log_is_taken_over_no_blob_goes() {
+    let faults = [SimDisk::crash_at, SimDisk::fail_at];
+    for (fault, step) in (0..2).flat_map(|fault| (0..60).map(move |step| (fault, step))) {
+        let bench = Bench::new();
+        let claims: Vec<_> = (0..5).map(|number| bench.keep(ALICE, &blob(number), DAY).unwrap()).collect();
+        make_old(&bench.disk);
+        bench.disk.corrupt(log::LOG, |log| log[3 * SLOT_LEN] ^= 1);
+        let disk = Arc::new(bench.disk.restart(Unsynced::Lost));
+        faults[fault](&disk, step);
+        if let Ok(store) = open(&disk, &bench.clock, &bench.options) {
+            let now = bench.clock_now();
+            let wish = promise(BOB, now, mark_of(&blob(9)), now.saturating_add(DAY));
+            let _may_fail = store.put(BlobHash::of(&blob(9)), &blob(9), wish, AtRest::Plain);
+        }
+        let disk = Arc::new(disk.restart(Unsynced::Torn(step)));
+        let store = open(&disk, &bench.clock, &bench.options).unwrap();
+        for (number, claim) in (0..).zip(&claims) {
+            assert_eq!(store.get(&claim.hash).unwrap(), blob(number), "fault {fault} at {step}");
+        }
+    }
+}
+
+#[test]
+fn a_full_disk_keeps_nobody_from_an_old_log() {
+    let bench = Bench::new();
+    let claims: Vec<_> = (0..5).map(|number| bench.keep(ALICE, &blob(number), DAY).unwrap()).collect();
+    make_old(&bench.disk);
+    let disk = Arc::new(bench.disk.restart(Unsynced::Lost));
+    let len = |path: &std::path::PathBuf| disk.peek(path).unwrap().len();
+    // Room for a few records, and not for a second log.
+    disk.set_capacity(Some(disk.paths().iter().map(len).sum::<usize>() + 3 * SLOT_LEN));
+    let store = open(&disk, &bench.clock, &bench.options).unwrap();
+    store.delete(ALICE, &[claims[0].hash], change(START.saturating_add(DAY), 1)).unwrap().remove(0).unwrap();
+    drop(store);
+    assert_eq!(records(&disk)[0], Record::Version(2));
+    disk.set_capacity(None);
+    let store = open(&disk, &bench.clock, &bench.options).unwrap();
+    store.delete(ALICE, &[claims[1].hash], change(START.saturating_add(DAY), 2)).unwrap().remove(0).unwrap();
+    assert_eq!(records(&disk)[0], Record::Version(record::VERSION));
+    assert_eq!(store.stats().blob_count, 3);
 }
