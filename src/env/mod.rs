@@ -15,6 +15,8 @@ pub use page_cache::let_go;
 #[cfg(test)]
 pub(crate) use page_cache::read_from_storage;
 pub use random::EnvRng;
+#[cfg(test)]
+pub(crate) use uncached::distinct_bytes;
 pub use uncached::{Stretch, read_uncached, write_uncached};
 
 use std::sync::Arc;

@@ -169,6 +169,12 @@ fn within_block(offset: u64) -> usize {
     usize::try_from(offset % BLOCK_LEN as u64).expect("a block lies in memory")
 }
 
+/// `len` bytes that differ from block to block.
+#[cfg(test)]
+pub(crate) fn distinct_bytes(len: usize) -> Vec<u8> {
+    (0..len).map(|at| ((at ^ (at >> 12)) % 251).to_le_bytes()[0]).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use std::fs;
@@ -181,10 +187,6 @@ mod tests {
 
     const LENGTHS: [usize; 9] =
         [0, 1, 4_095, 4_096, 65_536, 524_288, 524_320, 700_000, 2 * STRETCH_LEN + 5_000];
-
-    fn bytes(len: usize) -> Vec<u8> {
-        (0..len).map(|at| ((at ^ (at >> 12)) % 251).to_le_bytes()[0]).collect()
-    }
 
     fn written(folder: &Path, bytes: &[u8]) -> NamedTempFile {
         let file = NamedTempFile::new_in(folder).unwrap();
@@ -202,7 +204,7 @@ mod tests {
         let folders = [tempdir().unwrap().keep(), Path::new("/dev/shm").to_owned()];
         for folder in folders.iter().filter(|folder| folder.exists()) {
             for len in LENGTHS {
-                let (file, bytes) = (written(folder, &bytes(len)), bytes(len));
+                let (file, bytes) = (written(folder, &distinct_bytes(len)), distinct_bytes(len));
                 assert!(fs::read(file.path()).unwrap() == bytes, "{len} bytes written");
                 assert!(read_uncached(&file.reopen().unwrap(), len).unwrap() == bytes, "{len} bytes read");
                 let shorter = read_uncached(&file.reopen().unwrap(), len / 2).unwrap();
@@ -215,15 +217,15 @@ mod tests {
     #[test]
     fn a_file_that_has_become_shorter_is_read_to_its_end() {
         let folder = tempdir().unwrap();
-        let file = written(folder.path(), &bytes(10_000));
-        assert!(read_uncached(&file.reopen().unwrap(), 700_000).unwrap() == bytes(10_000));
+        let file = written(folder.path(), &distinct_bytes(10_000));
+        assert!(read_uncached(&file.reopen().unwrap(), 700_000).unwrap() == distinct_bytes(10_000));
     }
 
     #[test]
     fn what_was_written_and_read_is_not_in_memory() {
         let folder = tempdir().unwrap();
         for len in [524_288, 524_320] {
-            let file = written(folder.path(), &bytes(len));
+            let file = written(folder.path(), &distinct_bytes(len));
             let Some(before) = read_from_storage(folder.path()) else { return };
             for time in 1..=2 {
                 read_uncached(&file.reopen().unwrap(), len).unwrap();
@@ -238,16 +240,16 @@ mod tests {
         let device = |path| fs::OpenOptions::new().read(true).write(true).open(path).unwrap();
         assert!(read_uncached(&device("/dev/zero"), 10_000).unwrap() == vec![0; 10_000]);
         let mut stretch = Stretch::new(1, 200_000);
-        stretch.take(&bytes(200_000));
+        stretch.take(&distinct_bytes(200_000));
         assert_eq!(stretch.write_to(&device("/dev/null")).unwrap(), 200_000, "all of it counts as held");
     }
 
     #[test]
     fn what_a_file_system_refuses_goes_the_common_way() {
         let folder = tempdir().unwrap();
-        let file = written(folder.path(), &bytes(300_000));
+        let file = written(folder.path(), &distinct_bytes(300_000));
         let (mut room, mut odd) = (vec![0; 200_000], Stretch::new(0, 200_000));
-        odd.take(&bytes(200_000));
+        odd.take(&distinct_bytes(200_000));
         let is_odd = |bytes: &[u8]| bytes.as_ptr().align_offset(BLOCK_LEN) != 0;
         let at = usize::from(!is_odd(&room));
         let (from, to) = (&odd.bytes[odd.start + 1..], &mut room[at..]);
@@ -257,13 +259,13 @@ mod tests {
             assert_eq!((wrote.unwrap(), read.unwrap()), (false, 0));
         }
         assert!(!is_uncached(file.as_file()));
-        assert!(fs::read(file.path()).unwrap()[200_000..] == bytes(300_000)[200_000..]);
+        assert!(fs::read(file.path()).unwrap()[200_000..] == distinct_bytes(300_000)[200_000..]);
     }
 
     #[test]
     fn the_next_writes_of_others_are_as_always() {
         let folder = tempdir().unwrap();
-        let mut file = written(folder.path(), &bytes(4_096));
+        let mut file = written(folder.path(), &distinct_bytes(524_288));
         assert!(!is_uncached(file.as_file()));
         assert_eq!(io::Write::write(&mut file, b"odd").unwrap(), 3);
     }
@@ -271,7 +273,7 @@ mod tests {
     #[test]
     fn what_cannot_be_written_or_read_is_told() {
         let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
-        let error = write_uncached(&full, &bytes(8_192)).unwrap_err();
+        let error = write_uncached(&full, &distinct_bytes(8_192)).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::StorageFull);
         assert!(read_uncached(&full, 8_192).is_err());
     }

@@ -88,8 +88,8 @@ impl Disk for RealDisk {
     }
 
     fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
-        let options = private_file().create(true).truncate(true).write(true).to_owned();
-        let mut file = options.open(self.root.join(path))?;
+        let path = self.root.join(path);
+        let mut file = private_file().create(true).truncate(true).write(true).open(path)?;
         if bytes.len() < LONG_LEN { file.write_all(bytes) } else { env::write_uncached(&file, bytes) }
     }
 

@@ -61,7 +61,7 @@ pub enum StoreError {
     Version {
         /// The version of the file.
         version: u8,
-        /// The version this program reads and writes.
+        /// The version this program writes, and the newest it reads.
         known: u8,
     },
     /// A file that is not what its name says.

@@ -211,10 +211,8 @@ impl Index {
     pub(super) fn apply(&mut self, record: &Record) {
         match *record {
             Record::Claim { hash, client, len, expires, change, checksum } => {
-                self.claim_made(hash, client, len, expires, change);
-                if let Some(blob) = self.blobs.get_mut(&hash) {
-                    blob.checksum = blob.checksum.or(checksum);
-                }
+                let blob = self.claim_made(hash, client, len, expires, change);
+                blob.checksum = blob.checksum.or(checksum);
             }
             Record::Drop { hash, client, change } => self.claim_dropped(hash, client, change),
             Record::Evict { hash } => self.evicted(&hash),
@@ -241,7 +239,14 @@ impl Index {
         [Record::Tick { now: self.ticked }].into_iter().chain(claims).chain(dropped)
     }
 
-    fn claim_made(&mut self, hash: BlobHash, client: ClientId, len: u64, expires: Timestamp, change: Change) {
+    fn claim_made(
+        &mut self,
+        hash: BlobHash,
+        client: ClientId,
+        len: u64,
+        expires: Timestamp,
+        change: Change,
+    ) -> &mut Blob {
         let before = self.dropped.remove(&(client, hash));
         if let Some(changes) = &before {
             self.dropped_order.remove(&(changes.at, client, hash));
@@ -268,6 +273,7 @@ impl Index {
         }
         blob.expires = last_lapse(blob);
         self.lapses.insert((blob.expires, hash));
+        blob
     }
 
     fn claim_dropped(&mut self, hash: BlobHash, client: ClientId, change: Change) {

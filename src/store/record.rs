@@ -15,8 +15,8 @@ use crate::types::{BlobHash, ClientId, Timestamp};
 pub const SLOT_LEN: usize = 128;
 /// The version of the log that this program writes.
 pub const VERSION: u8 = 3;
-/// The oldest that it reads, and writes anew as soon as it can: there were no checksums. A store of version 1 had its blobs in 256
-/// folders.
+/// The oldest that it reads, and writes anew as soon as it can: there were no checksums. A store of version 1 had its
+/// blobs in 256 folders.
 pub(super) const VERSION_MIN: u8 = 2;
 
 const BODY_LEN: usize = 120;

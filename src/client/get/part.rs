@@ -71,8 +71,7 @@ impl PartFile {
         let made = tempfile::Builder::new().prefix(PREFIX).suffix(SUFFIX).make_in(folder_of(place), make)?;
         let (file, path) = made.keep().map_err(|error| error.error)?;
         let writing = if recorded.len < KEPT_LEN_MIN { Writing::AtOnce } else { Writing::Later(0) };
-        let part = Self { file, path, fate: Fate::Vanishes, writing };
-        Ok(part)
+        Ok(Self { file, path, fate: Fate::Vanishes, writing })
     }
 
     /// The part that an earlier get has left.

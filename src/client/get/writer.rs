@@ -124,16 +124,11 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::env::read_from_storage;
-
-    /// Bytes that differ from stretch to stretch and from block to block.
-    fn bytes(len: usize) -> Vec<u8> {
-        (0..len).map(|at| ((at ^ (at >> 12)) % 251).to_le_bytes()[0]).collect()
-    }
+    use crate::env::{distinct_bytes, read_from_storage};
 
     #[test]
     fn what_is_taken_stands_in_the_file_wherever_it_begins_and_however_it_comes() {
-        let all = bytes(2 * STRETCH_LEN + 10_000);
+        let all = distinct_bytes(2 * STRETCH_LEN + 10_000);
         for (begin, step) in [(0, all.len()), (0, 1_000), (5_000, STRETCH_LEN), (4_096, 4_096), (1, 77_777)] {
             let mut file = tempfile::NamedTempFile::new().unwrap();
             io::Write::write_all(&mut file, &all[..begin]).unwrap();
@@ -146,7 +141,7 @@ mod tests {
 
     #[test]
     fn what_is_skipped_is_left_as_it_is() {
-        let (file, all) = (tempfile::NamedTempFile::new().unwrap(), bytes(3 * STRETCH_LEN));
+        let (file, all) = (tempfile::NamedTempFile::new().unwrap(), distinct_bytes(3 * STRETCH_LEN));
         let mut writer = Writer::begin(file.as_file(), 0).unwrap();
         let (mut at, mut expected) = (0, vec![0; all.len()]);
         for (len, hole) in [(100, 50), (10_000, 3), (0, 5_000), (STRETCH_LEN, 70_000), (STRETCH_LEN / 2, 0)] {
@@ -164,7 +159,7 @@ mod tests {
     fn a_long_file_does_not_stay_in_memory() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let mut writer = Writer::begin(file.as_file(), 0).unwrap();
-        writer.write(&bytes(HELD_MAX)).unwrap();
+        writer.write(&distinct_bytes(HELD_MAX)).unwrap();
         writer.finish().unwrap();
         let Some(before) = read_from_storage(file.path()) else { return };
         assert_eq!(fs::read(file.path()).unwrap().len(), HELD_MAX);
@@ -178,10 +173,10 @@ mod tests {
         writer.write(b"short").unwrap();
         assert_eq!(writer.finish().unwrap_err().kind(), io::ErrorKind::StorageFull);
         let mut writer = Writer::begin(&full(), 0).unwrap();
-        let told = (0..10).find_map(|_| writer.write(&bytes(STRETCH_LEN)).err()).unwrap();
+        let told = (0..10).find_map(|_| writer.write(&distinct_bytes(STRETCH_LEN)).err()).unwrap();
         assert_eq!(told.kind(), io::ErrorKind::StorageFull);
         assert!(
-            writer.write(&bytes(STRETCH_LEN)).is_err() && writer.finish().is_err(),
+            writer.write(&distinct_bytes(STRETCH_LEN)).is_err() && writer.finish().is_err(),
             "nothing is written behind a gap"
         );
     }
