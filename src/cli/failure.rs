@@ -204,6 +204,10 @@ fn file_remedy(source: &io::Error) -> &'static str {
             "use a file or folder that you may use, such as one in your home, or change its permissions"
         }
         ErrorKind::InvalidFilename => "name a folder with a shorter path",
+        // FAT ends at 4 GiB; `ulimit -f` where it is told to.
+        ErrorKind::FileTooLarge => {
+            "restore to another file system: this one, or a limit, takes no file as long as that"
+        }
         _ => "check that the path exists and that you may use it",
     }
 }

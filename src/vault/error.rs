@@ -214,6 +214,10 @@ impl VaultError {
             Self::ChainForks { .. } | Self::ChainShorter { .. } | Self::ChainGap { .. } => {
                 "run `blobdvm recover` again with all your relays; a relay may have given an old or foreign head".into()
             }
+            Self::Io { .. } => "check that the disk has room and that the home belongs to you".into(),
+            Self::Catalog { source } if matches!(**source, redb::Error::Io(_) | redb::Error::PreviousIo) => {
+                "check that the disk has room and that the home belongs to you".into()
+            }
             Self::DamagedCatalog { .. } | Self::Catalog { .. } => {
                 "remove catalog.redb from the home: it is rebuilt from the manifest".into()
             }
@@ -224,7 +228,6 @@ impl VaultError {
             Self::NoSuchDevice { .. } => "`blobdvm capability list` shows them; give more or less of the id".into(),
             Self::ContentsSealed => "run it where the vault's key is, without --capability".into(),
             Self::NeedsReopen => "look for the first error above, mend its cause and run this again".into(),
-            Self::Io { .. } => "check that the disk has room and that the home belongs to you".into(),
             Self::TooManyChains { .. } => "begin a new vault with `blobdvm init` in another home".into(),
             Self::NoSuchRecords { .. } | Self::Crypt(_) | Self::Format(_) => {
                 "check the home with `blobdvm manifest verify`".into()

@@ -13,6 +13,7 @@ mod health_cli;
 mod interrupt;
 mod ls;
 mod memory;
+mod no_room;
 mod overwrite;
 mod promises;
 mod put;
