@@ -3,12 +3,15 @@
 
 use std::collections::BTreeSet;
 use std::io::{self, Read};
+use std::path::PathBuf;
+use std::thread;
+use std::time::Duration;
 
-use blobdvm::client::{ClientError, PutOptions};
+use blobdvm::client::{ClientError, PutOptions, Stop};
 use blobdvm::erasure::Scheme;
 use blobdvm::types::BlobHash;
 
-use crate::support::noise;
+use crate::support::{files, noise};
 use crate::vault_net::{VaultNet, put};
 
 const BEFORE: &[(u64, usize)] = &[(1, 20_000)];
@@ -97,6 +100,57 @@ async fn put_that_fails(world: &VaultNet, len: usize) -> u64 {
     let failed = client.put_stream("stream", stream, &options).await;
     assert!(matches!(failed, Err(ClientError::File { .. })), "{failed:?}");
     client.vault.packs_after(None, 1_000).unwrap().len() as u64
+}
+
+/// A stream that tells the put to stop at its end, when all packs that it has filled are stored.
+struct Telling {
+    bytes: io::Cursor<Vec<u8>>,
+    stop: Stop,
+    stores: PathBuf,
+}
+
+impl Telling {
+    /// Returns when some blobs are stored, and no more have come for a while; shorter than what packs wait for each other
+    /// to be recorded together.
+    fn wait_for_blobs(&self) {
+        let mut count = 0;
+        for _ in 0..100 {
+            thread::sleep(Duration::from_millis(300));
+            let before = std::mem::replace(&mut count, files(&self.stores).len());
+            if before == count && count > 0 {
+                return;
+            }
+        }
+        panic!("no pack is stored before the stream ends");
+    }
+}
+
+impl Read for Telling {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let len = self.bytes.read(buffer)?;
+        if len == 0 {
+            self.wait_for_blobs();
+            self.stop.tell();
+        }
+        Ok(len)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_put_stored_before_it_was_told_to_stop_is_recorded() {
+    let world = VaultNet::start().await;
+    let stop = Stop::default();
+    let mut client = world.client("a").await.heeding(stop.clone());
+    let bytes = io::Cursor::new(noise(6_500_000, 7));
+    let stream = Telling { bytes, stop, stores: world.net.store_dir(0).join("blobs") };
+    let options = PutOptions::new(Scheme::new(2, 3).unwrap());
+    let told = client.put_stream("stream", stream, &options).await;
+    assert!(matches!(told, Err(ClientError::Interrupted)), "{told:?}");
+    drop(client);
+    // Fewer than are recorded without being told to stop, at once.
+    let stored = world.blobs().len();
+    assert!((3..12).contains(&stored), "{stored} shards");
+    assert_eq!(recorded(&world).await.len(), stored);
 }
 
 #[tokio::test(flavor = "multi_thread")]
