@@ -123,7 +123,7 @@ def main():
     missed = 0
     with tempfile.TemporaryDirectory() as folder:
         tree = Path(folder) / "tree"
-        shutil.copytree(ROOT, tree, ignore=shutil.ignore_patterns(".git", "target", "corpus"))
+        shutil.copytree(ROOT, tree, ignore=shutil.ignore_patterns(".git", "target"))
         apply_all(tree)
         if not run(tree, CAMPAIGN, "none", "10")[0]:
             sys.exit("the campaign fails without any mutation")
