@@ -221,25 +221,30 @@ impl Inbox {
             let message = DirectMessage::decode(joining.into_bytes())?;
             return Ok(Received::Message { message, held: Room::new() });
         }
-        let held = match self.admit(&joining).await? {
+        let beginning = Beginning::read(joining.so_far(), joining.len());
+        let held = match self.admit(&joining, beginning.as_ref()).await? {
             Ok(held) => held,
             Err(passed_over) => return Ok(passed_over),
         };
-        let bytes = timeout(age_max(joining.len()), self.join(joining)).await;
+        let bytes = timeout(age_max(joining.len()), self.join(joining, beginning.as_ref())).await;
         let bytes = bytes.map_err(|_elapsed| DirectError::Broken)??;
         Ok(Received::Message { message: DirectMessage::decode(bytes)?, held })
     }
 
     /// Room for a message of several records, of which the first is here; else what becomes of it.
-    async fn admit(&mut self, joining: &Joining) -> Result<Result<Room, Received>, DirectError> {
+    async fn admit(
+        &mut self,
+        joining: &Joining,
+        beginning: Option<&Beginning>,
+    ) -> Result<Result<Room, Received>, DirectError> {
         let wrong = |why: &str| DirectError::Message { why: why.to_owned() };
-        let Some(beginning) = Beginning::read(joining.so_far(), joining.len()) else {
+        let Some(beginning) = beginning else {
             // One at a time on each connection, so it needs no room of its own.
             let is_short = joining.len() <= DIRECT_TEXT_LEN_MAX + HEAD_LEN_MAX;
             return if is_short { Ok(Ok(Room::new())) } else { Err(wrong("its text is too long")) };
         };
         let admitted = match &self.intake {
-            Some(intake) => intake.admit(&beginning).await,
+            Some(intake) => intake.admit(beginning).await,
             None => Err(Verdict::End),
         };
         match admitted {
@@ -276,13 +281,17 @@ impl Inbox {
         let _ = self.writer.join_next().await;
     }
 
-    async fn join(&mut self, mut joining: Joining) -> Result<Bytes, DirectError> {
+    async fn join(
+        &mut self,
+        mut joining: Joining,
+        beginning: Option<&Beginning>,
+    ) -> Result<Bytes, DirectError> {
         while !joining.is_complete() {
             let record =
                 timeout(DIRECT_STALL_MAX, self.record()).await.map_err(|_| DirectError::Broken)??;
             joining.add(&record, &mut self.opener)?;
             if let Some(intake) = &self.intake {
-                intake.judge.moved();
+                intake.judge.moved(beginning);
             }
         }
         Ok(joining.into_bytes())

@@ -13,8 +13,8 @@ pub trait Judge: Send + Sync {
     /// What is to be done with such a message.
     fn judge(&self, beginning: &Beginning) -> Verdict;
 
-    /// One more record of a message has come.
-    fn moved(&self) {}
+    /// One more record of a message of several has come; its beginning, if it carries a blob that is taken in.
+    fn moved(&self, _beginning: Option<&Beginning>) {}
 }
 
 /// What is done with a message.

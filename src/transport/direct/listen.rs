@@ -49,7 +49,7 @@ impl Judge for StoresUpTo {
         }
     }
 
-    fn moved(&self) {
+    fn moved(&self, _beginning: Option<&Beginning>) {
         self.rest.moved();
     }
 }

@@ -50,7 +50,7 @@ struct State {
     /// Blobs that were asked for, and that nobody waits for any more: they may still come.
     left: BTreeSet<DirectId>,
     heard_at: Instant,
-    /// When a part of a long message came last.
+    /// When a part of a blob that was asked for came last.
     moved_at: Instant,
     is_over: bool,
 }
@@ -246,8 +246,12 @@ impl Judge for Asked {
         }
     }
 
-    fn moved(&self) {
-        self.state().moved_at = now();
+    /// Only what was asked for is worth waiting for: each blob comes once, and not too slowly, so every wait ends. Texts may
+    /// come for ever.
+    fn moved(&self, beginning: Option<&Beginning>) {
+        if beginning.is_some() {
+            self.state().moved_at = now();
+        }
     }
 }
 

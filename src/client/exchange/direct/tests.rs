@@ -163,6 +163,27 @@ async fn blob_that_comes_slowly_is_waited_for_while_it_moves() {
     assert!(begun.elapsed() <= STALL + Duration::from_secs(1));
 }
 
+#[tokio::test(start_paused = true)]
+async fn texts_that_nobody_asked_for_are_nothing_to_wait_for() {
+    let hash = BlobHash::of(&blob(1));
+    let (channel, mut provider) = channel(room()).await;
+    let chatting = async {
+        let id = provider.requested().await;
+        loop {
+            // Of several records.
+            let content = " ".repeat(66 * 1024);
+            let chat = DirectMessage::Answer { id: DirectId(id.0 + 1), content };
+            provider.outbox.send(chat, None).await.unwrap();
+            sleep(STALL / 2).await;
+        }
+    };
+    let outcome = tokio::select! {
+        outcome = timeout(3 * STALL, fetch(&channel, hash, 1)) => outcome,
+        () = chatting => unreachable!(),
+    };
+    assert!(matches!(outcome, Ok(Err(Trouble::Failed(Failure::Silent)))), "it is waited for");
+}
+
 /// Stores a blob, in one try.
 async fn store(channel: &Channel, data: Bytes) -> Result<Answer, Trouble> {
     let pace = Pace { stall_timeout: STALL, ..Pace::default() };
