@@ -108,8 +108,8 @@ pub struct BlobStore {
 impl BlobStore {
     /// Opens the store on `disk`, and starts it where there is none.
     ///
-    /// Files without a claim, left by a crash, are removed; claims without a file are dropped. Where the log is damaged
-    /// the blobs whose claims cannot be read are kept as lapsed ones.
+    /// Files without a claim, left by a crash, are removed; claims without a file are dropped. Where the log is gone, damaged
+    /// or cut off, blobs that nobody has a claim on by what is left of it are kept as lapsed ones.
     ///
     /// # Errors
     /// [`StoreError::Version`], [`StoreError::Damaged`] (nothing is changed then), [`StoreError::Disk`].
@@ -121,8 +121,9 @@ impl BlobStore {
         if log.damaged_count > 0 {
             warn!(damaged = log.damaged_count, "claims log is damaged");
         }
-        if log.damaged_count > 0 || !log.found {
+        if log.may_lack_records() {
             store.adopt(&found)?;
+            store.ledger.write_anew()?;
         }
         store.reconcile(&found)?;
         store.ledger.allow_compaction(log);

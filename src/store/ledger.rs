@@ -87,22 +87,25 @@ impl Ledger {
     ) -> Result<(Self, LogState), StoreError> {
         let mut index = Index::default();
         let state = log::read(&*disk, |record| index.apply(record))?;
-        let mut writer = Writer::new(state);
+        let mut queue = Vec::new();
         if state.slot_count == 0 {
-            index.apply(&Record::Tick { now });
-            writer.put_in_place(&*disk, &log::encode_log(index.records()))?;
+            let begun = Record::Tick { now };
+            index.apply(&begun);
+            queue.push(begun);
+        } else {
+            // Found by a name that a crash may still undo.
+            let folder = Path::new("");
+            disk.sync_dir(folder).map_err(StoreError::disk(folder))?;
         }
-        let folder = Path::new("");
-        disk.sync_dir(folder).map_err(StoreError::disk(folder))?;
-        writer.name_is_safe();
+        let writer = Writer::new(state);
         let shared = Shared {
             // What is damaged in it tells at the next start that there is something to adopt.
             compact_at: u64::MAX,
             slack,
             index,
-            queue: Vec::new(),
+            queued: queue.len() as u64,
+            queue,
             named: false,
-            queued: 0,
             durable: 0,
             failed: 0,
             failure: None,
@@ -112,6 +115,17 @@ impl Ledger {
             Self { disk, shared: Mutex::new(shared), settled: Condvar::new(), writer: Mutex::new(writer) },
             state,
         ))
+    }
+
+    /// Makes durable what was changed since the log was read, in a log that takes the place of the old one: whole or not at
+    /// all, because what is damaged in the old one tells that more may be missing. Where there is no room for a second log,
+    /// the old one goes on.
+    pub(super) fn write_anew(&self) -> Result<(), StoreError> {
+        let mut shared = self.lock();
+        shared.compact_at = 0;
+        let ticket = Ticket(shared.queued);
+        drop(shared);
+        self.commit(ticket)
     }
 
     /// From now on the log is written anew where that is due: one of an earlier version with the next change.
@@ -169,6 +183,8 @@ impl Ledger {
         let result =
             names.and_then(|()| match compacted.as_ref().map(|log| writer.replace(&*self.disk, log)) {
                 Some(Ok(())) => Ok(()),
+                // There is none yet to go on with.
+                Some(Err(error)) if writer.slot_count() == 0 => Err(error),
                 // The old log goes on; a full disk must not keep anybody from deleting.
                 Some(Err(_)) | None => writer.append(&*self.disk, &batch),
             });

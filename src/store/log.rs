@@ -16,12 +16,17 @@ pub struct LogState {
     pub slot_count: u64,
     /// Damaged slots before the last good one.
     pub damaged_count: u64,
-    /// Whether something stands behind the last good slot: a write that a crash cut off.
+    /// Whether something stands behind the last good slot: a write that a crash cut off, or slots that were good once.
     pub torn: bool,
-    /// Whether there was a log at all.
-    pub found: bool,
     /// Whether it is of an earlier version than that which is written: it is to be written anew.
     pub is_old: bool,
+}
+
+impl LogState {
+    /// Whether there may have been records that cannot be read: then a blob without a claim is no proof that nobody has one.
+    pub fn may_lack_records(&self) -> bool {
+        self.slot_count == 0 || self.damaged_count > 0 || self.torn
+    }
 }
 
 /// Reads the log, handing each good record to `take` in order.
@@ -45,7 +50,6 @@ pub fn read(disk: &dyn Disk, mut take: impl FnMut(&Record)) -> Result<LogState, 
             break;
         }
     }
-    reader.state.found = true;
     if offset > 0 && reader.state.slot_count == 0 {
         return Err(StoreError::Damaged { path: path.to_owned() });
     }
@@ -134,8 +138,8 @@ impl Writer {
         self.sync_name(disk)
     }
 
-    /// The same, but its name is safe only with the next append, or when the caller syncs the store's folder.
-    pub(super) fn put_in_place(&mut self, disk: &dyn Disk, log: &[u8]) -> Result<(), StoreError> {
+    /// The same, but its name is safe only with the next append.
+    fn put_in_place(&mut self, disk: &dyn Disk, log: &[u8]) -> Result<(), StoreError> {
         let (path, new) = (Path::new(LOG), Path::new(NEW_LOG));
         // A crash in an earlier rename may have left it as a second name of the log, which must not be written over.
         match disk.remove(new) {
@@ -152,11 +156,6 @@ impl Writer {
         })?;
         *self = Self { slot_count: (log.len() / SLOT_LEN) as u64, torn: false, renamed: true };
         Ok(())
-    }
-
-    /// The caller has synced the store's folder.
-    pub(super) fn name_is_safe(&mut self) {
-        self.renamed = false;
     }
 
     fn sync_name(&mut self, disk: &dyn Disk) -> Result<(), StoreError> {

@@ -92,7 +92,8 @@ impl BlobStore {
         self.busy[usize::from(last)].lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Keeps intact blobs without a readable claim as lapsed ones, because their claims may be what is damaged.
+    /// Keeps intact blobs without a readable claim as lapsed ones, because their claims may be what is damaged. Durable with
+    /// the next commit.
     pub(super) fn adopt(&self, found: &BTreeMap<BlobHash, Kept>) -> Result<(), StoreError> {
         let now = self.observe();
         let change = Change { at: Timestamp(0), mark: EventMark([0; 8]) };
@@ -104,8 +105,7 @@ impl BlobStore {
             if let Some(blob) = self.files.read(hash, *kept, None)? {
                 let (len, expires, checksum) = (blob.len() as u64, now, Some(Checksum::of(&blob)));
                 let record = Record::Claim { hash: *hash, client: NOBODY, len, expires, change, checksum };
-                let ((), ticket) = self.ledger.change(|changing| changing.record(record));
-                self.ledger.commit(ticket)?;
+                self.ledger.change(|changing| changing.record(record));
                 adopted += 1;
             }
         }

@@ -206,8 +206,32 @@ fn blobs_whose_claims_cannot_be_read_are_kept_as_lapsed() {
     for (number, claim) in (0..).zip(&claims) {
         assert_eq!(bench.store.get(&claim.hash).unwrap(), blob(number));
     }
-    let bench = bench.reopen();
-    assert_eq!(bench.store.stats().blob_count, 5);
-    bench.disk.corrupt(log::LOG, Vec::clear);
-    assert_eq!(bench.reopen().store.stats().blob_count, 0);
+}
+
+/// Ways in which records get lost without a trace in what is left of the log.
+const LOSSES: [fn(&SimDisk); 3] = [
+    |disk| disk.remove(log::LOG.as_ref()).unwrap(),
+    |disk| disk.corrupt(log::LOG, Vec::clear),
+    // All that comes behind the third record.
+    |disk| disk.corrupt(log::LOG, |log| log[3 * record::SLOT_LEN..].fill(0)),
+];
+
+#[test]
+fn whatever_happens_while_a_log_that_lost_records_is_taken_over_no_blob_goes() {
+    for (loss, step) in LOSSES.iter().flat_map(|loss| (0..40).map(move |step| (loss, step))) {
+        for fault in [SimDisk::crash_at, SimDisk::fail_at] {
+            let bench = Bench::new();
+            let claims: Vec<_> =
+                (0..5).map(|number| bench.keep(ALICE, &blob(number), DAY).unwrap()).collect();
+            loss(&bench.disk);
+            let disk = Arc::new(bench.disk.restart(Unsynced::Lost));
+            fault(&disk, step);
+            let _may_fail = open(&disk, &bench.clock, &bench.options);
+            let disk = Arc::new(disk.restart(Unsynced::Torn(step)));
+            let store = open(&disk, &bench.clock, &bench.options).unwrap();
+            for (number, claim) in (0..).zip(&claims) {
+                assert_eq!(store.get(&claim.hash).unwrap(), blob(number), "fault at {step}");
+            }
+        }
+    }
 }
