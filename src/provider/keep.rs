@@ -166,7 +166,8 @@ impl Server {
             let Some(Wish { caller, quiet, .. }) = finished else { return };
             let echo = async {
                 let claim = stored?;
-                if !quiet && let Some(pass) = server.gate.enter(caller.client, 0) {
+                // The blob waits in memory until the relay has taken it: where there is no room for that, it is not sent back.
+                if !quiet && let Some(pass) = server.gate.enter(caller.client, blob.len()) {
                     server.echo(&claim, blob, &caller, &pass).await?;
                 }
                 Ok(Answer::Stored(info(&claim, caller.chunk_len)))

@@ -4,7 +4,7 @@ use tokio::task::JoinSet;
 
 use super::*;
 use crate::transport::Incoming;
-use crate::types::limits::UPLOADS_LEN_MAX;
+use crate::types::limits::{JOBS_LEN_MAX, UPLOADS_LEN_MAX};
 use crate::wire::{ChunkSet, Extension};
 
 fn chunked(blob: &[u8]) -> Action {
@@ -34,6 +34,32 @@ async fn blob_in_chunks_is_stored_when_the_last_one_has_come() {
         assert_eq!(client.ask(retrieve(BlobHash::of(&bytes))).await.bytes(), bytes);
     }
     assert_eq!(scene.provider().gauges().upload_count, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn blob_is_sent_back_where_there_is_room_for_it_to_wait_in() {
+    let scene = Scene::new().await;
+    let mut client = scene.client().await;
+    let others = crate::types::ClientId::new([9; 32]);
+    let _held = scene.provider().server.gate.enter(others, JOBS_LEN_MAX - 100_000).unwrap();
+    for (len, is_sent_back) in [(120_000, false), (80_000, true)] {
+        let bytes = blob(len, 1);
+        let Action::Store(store) = chunked(&bytes) else { unreachable!() };
+        let begin = client.request(Action::Store(Store { quiet: false, ..store }), Some(1));
+        client.publish(begin).await;
+        let total = ChunkLen::BASE.count(len as u64).unwrap();
+        client.upload(&bytes, 0..total).await;
+        let mut chunk_count = 0;
+        let response = loop {
+            let event = client.inbox.next().await.unwrap().event;
+            match Response::parse(&event) {
+                Ok(response) => break response,
+                Err(_) => chunk_count += u32::from(Chunk::parse(&event).is_ok()),
+            }
+        };
+        assert!(matches!(response.answer, Answer::Stored(info) if info.size == len as u64));
+        assert_eq!(chunk_count, if is_sent_back { total } else { 0 });
+    }
 }
 
 #[tokio::test(start_paused = true)]
