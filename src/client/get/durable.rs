@@ -1,22 +1,28 @@
-//! Restored files come to the disk before a get says that it is done: a few of them one by one, many of them together.
+//! Restored files come to the disk, with their names, before a get says that it is done: a few of them one by one, many of
+//! them together.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 
 use nix::unistd::syncfs;
 
-/// So many files are synced each before it gets its name. Of a large tree that would be most of the time, and a crash in
-/// the middle of a restore means that it is run again.
+use crate::client::get::part::folder_of;
+
+/// So many files are synced each before it gets its name, and so many folders each at the end. Of a large tree that would
+/// be most of the time, and a crash in the middle of a restore means that it is run again.
 const ALONE_MAX: usize = 16;
 
 /// What is not on the disk yet.
 #[derive(Debug, Default)]
 pub(crate) struct Durable {
     count: usize,
-    /// A file on each file system that has files which are not synced.
+    /// Folders with names that are not synced.
+    folders: BTreeSet<PathBuf>,
+    /// A file or folder on each file system that is synced as a whole.
     waiting: BTreeMap<u64, File>,
 }
 
@@ -34,11 +40,79 @@ impl Durable {
         Ok(())
     }
 
+    /// Takes what got its name at `place`. The folders above it may be new as well.
+    pub(crate) fn named(&mut self, place: &Path) -> io::Result<()> {
+        let folder = folder_of(place);
+        if self.folders.contains(folder) {
+            return Ok(());
+        }
+        if self.folders.len() < ALONE_MAX {
+            let above = folder.ancestors().take_while(|above| !above.as_os_str().is_empty());
+            self.folders.extend(above.map(Path::to_owned));
+        } else if let Some(folder) = open(folder)? {
+            self.waiting.entry(folder.metadata()?.dev()).or_insert(folder);
+        }
+        Ok(())
+    }
+
     /// Returns when everything is on the disk.
     pub(crate) fn finish(self) -> io::Result<()> {
+        for folder in &self.folders {
+            let Some(folder) = open(folder)? else { continue };
+            if !self.waiting.contains_key(&folder.metadata()?.dev()) {
+                match folder.sync_all() {
+                    // Not on every file system can folders be synced.
+                    Err(error) if error.kind() != ErrorKind::InvalidInput => return Err(error),
+                    _ => {}
+                }
+            }
+        }
         for file in self.waiting.into_values() {
             syncfs(file)?;
         }
         Ok(())
+    }
+}
+
+/// A folder to be synced; none if it may not be read (others have made it, or its recorded mode says so), or is gone.
+fn open(folder: &Path) -> io::Result<Option<File>> {
+    match File::open(folder) {
+        Err(error) if matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::NotFound) => Ok(None),
+        opened => opened.map(Some),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_few_folders_are_synced_each_with_those_above_and_many_together() {
+        let root = tempfile::tempdir().unwrap();
+        let mut durable = Durable::default();
+        let deep = root.path().join("new/deep");
+        std::fs::create_dir_all(&deep).unwrap();
+        for name in ["a", "b"] {
+            durable.named(&deep.join(name)).unwrap();
+        }
+        for above in [deep.as_path(), deep.parent().unwrap(), root.path()] {
+            assert!(durable.folders.contains(above), "{}", above.display());
+        }
+        assert!(durable.waiting.is_empty());
+        for number in 0..2 * ALONE_MAX {
+            let folder = root.path().join(number.to_string());
+            std::fs::create_dir(&folder).unwrap();
+            durable.named(&folder.join("file")).unwrap();
+        }
+        assert!(durable.folders.len() <= ALONE_MAX + deep.components().count());
+        assert_eq!(durable.waiting.len(), 1);
+        durable.finish().unwrap();
+    }
+
+    #[test]
+    fn names_in_the_working_folder_are_synced_too() {
+        let mut durable = Durable::default();
+        durable.named(Path::new("file")).unwrap();
+        assert_eq!(durable.folders.into_iter().collect::<Vec<_>>(), [Path::new(".")]);
     }
 }

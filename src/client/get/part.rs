@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 
 use nix::fcntl::OFlag;
 use sha2::{Digest, Sha256};
+use tempfile::NamedTempFile;
 
 use crate::client::get::checked::Sink;
 use crate::client::get::writer::Writer;
@@ -68,8 +69,7 @@ impl PartFile {
             return Ok(part);
         }
         let make = |path: &Path| OpenOptions::new().write(true).create_new(true).mode(MODE).open(path);
-        let made = tempfile::Builder::new().prefix(PREFIX).suffix(SUFFIX).make_in(folder_of(place), make)?;
-        let (file, path) = made.keep().map_err(|error| error.error)?;
+        let (file, path) = beside(place, make)?.keep().map_err(|error| error.error)?;
         let writing = if recorded.len < KEPT_LEN_MIN { Writing::AtOnce } else { Writing::Later(0) };
         Ok(Self { file, path, fate: Fate::Vanishes, writing })
     }
@@ -187,6 +187,14 @@ impl Sink for PartFile {
     }
 }
 
+/// Something beside `place` that vanishes unless it gets its name.
+pub(crate) fn beside<F>(
+    place: &Path,
+    make: impl FnMut(&Path) -> io::Result<F>,
+) -> io::Result<NamedTempFile<F>> {
+    tempfile::Builder::new().prefix(PREFIX).suffix(SUFFIX).make_in(folder_of(place), make)
+}
+
 /// Removes what earlier gets have left of files that are there by now, given by their places. One that another get is
 /// writing to stays.
 pub(crate) fn remove_left_over<'a>(places: impl Iterator<Item = &'a Path>) {
@@ -219,7 +227,8 @@ fn beginning(place: &Path) -> String {
     format!("{PREFIX}{}-", hex::encode(&name[..4]))
 }
 
-fn folder_of(place: &Path) -> &Path {
+/// The folder that a place is in.
+pub(crate) fn folder_of(place: &Path) -> &Path {
     match place.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),

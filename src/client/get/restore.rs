@@ -20,7 +20,7 @@ use crate::client::get::durable::Durable;
 use crate::client::get::layout::spans;
 use crate::client::get::metadata::Metadata;
 use crate::client::get::options::{GetOutcome, Overwrite, Withheld};
-use crate::client::get::part::PartFile;
+use crate::client::get::part::{PartFile, beside};
 use crate::client::get::plan::{Action, Step};
 use crate::client::get::resume::Resumed;
 use crate::client::get::segments::Segments;
@@ -63,7 +63,10 @@ impl Restorer {
             fs::remove_file(place).map_err(failed)?;
         }
         match step.action {
-            Action::Make | Action::Replace => DirBuilder::new().mode(FILLING).create(place).map_err(failed),
+            Action::Make | Action::Replace => {
+                DirBuilder::new().mode(FILLING).create(place).map_err(failed)?;
+                self.durable.named(place).map_err(failed)
+            }
             Action::Merge => {
                 let mode = fs::symlink_metadata(place).map_err(failed)?.mode() & 0o7777;
                 // Should this not be allowed, writing below will say so.
@@ -177,6 +180,7 @@ impl Restorer {
         }
         make_way(step)?;
         part.name(&step.place).map_err(failed)?;
+        self.durable.named(&step.place).map_err(failed)?;
         self.remember_link(step);
         self.outcome.files += 1;
         self.outcome.bytes += file.len;
@@ -195,7 +199,7 @@ impl Restorer {
             self.metadata.withhold(Withheld::HardLink, &step.path);
             return Ok(false);
         };
-        rename(part, step)?;
+        self.rename(part, step)?;
         Ok(true)
     }
 
@@ -207,25 +211,17 @@ impl Restorer {
 
     /// Gives what was made beside its place its name.
     fn name<F>(&mut self, part: NamedTempFile<F>, step: &Step) -> Result<(), ClientError> {
-        rename(part, step)?;
+        self.rename(part, step)?;
         self.remember_link(step);
         Ok(())
     }
-}
 
-/// Something beside `place` that vanishes unless it gets its name.
-fn beside<F>(place: &Path, make: impl FnMut(&Path) -> io::Result<F>) -> io::Result<NamedTempFile<F>> {
-    let folder = match place.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    tempfile::Builder::new().prefix(".blobdvm-").suffix(".part").make_in(folder, make)
-}
-
-fn rename<F>(part: NamedTempFile<F>, step: &Step) -> Result<(), ClientError> {
-    let failed = |source| ClientError::File { path: step.place.clone(), source };
-    make_way(step)?;
-    part.persist(&step.place).map(drop).map_err(|error| failed(error.error))
+    fn rename<F>(&mut self, part: NamedTempFile<F>, step: &Step) -> Result<(), ClientError> {
+        let failed = |source| ClientError::File { path: step.place.clone(), source };
+        make_way(step)?;
+        part.persist(&step.place).map_err(|error| failed(error.error))?;
+        self.durable.named(&step.place).map_err(failed)
+    }
 }
 
 /// Removes an empty folder that stands in the way; a full one is not replaced.
