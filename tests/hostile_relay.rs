@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use blobdvm::transport::{Carrier, ConnectOptions, Relays, Route, Subscription, TransportError};
 use futures_util::{SinkExt, StreamExt};
-use nostr::{Event, EventBuilder, Filter, JsonUtil, Keys, Kind, RelayUrl};
+use nostr::{Event, EventBuilder, Filter, JsonUtil, Keys, Kind, RelayUrl, Tag};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
@@ -310,18 +310,23 @@ async fn relay_that_speaks_no_tls_is_no_relay() {
 
 #[tokio::test]
 async fn endless_answer_is_cut() {
-    let script = Script::new().await;
-    let (carrier, mut socket) = script.connected().await;
-    let flood = async {
-        let name = heard(&mut socket).await[1].as_str().unwrap().to_owned();
-        let large = event(&"x".repeat(4 * 1024 * 1024)).as_json();
-        for _ in 0..12 {
-            say(&mut socket, format!(r#"["EVENT","{name}",{large}]"#)).await;
-        }
-        say(&mut socket, format!(r#"["EOSE","{name}"]"#)).await;
-        // The carrier has said that it wants no more.
-        assert_eq!(heard(&mut socket).await, serde_json::json!(["CLOSE", name]));
-    };
-    let (found, ()) = tokio::join!(carrier.query(Filter::new(), WAIT), flood);
-    assert!(found.is_empty());
+    const LEN: usize = 4 * 1024 * 1024;
+    let tags = (0..1_000).map(|_| Tag::parse(["t".to_owned(), "x".repeat(LEN / 1_000)]).unwrap());
+    let builder = EventBuilder::new(RESPONSE, "").tags(tags);
+    for large in [event(&"x".repeat(LEN)), builder.sign_with_keys(&Keys::generate()).unwrap()] {
+        let script = Script::new().await;
+        let (carrier, mut socket) = script.connected().await;
+        let flood = async {
+            let name = heard(&mut socket).await[1].as_str().unwrap().to_owned();
+            let large = large.as_json();
+            for _ in 0..12 {
+                say(&mut socket, format!(r#"["EVENT","{name}",{large}]"#)).await;
+            }
+            say(&mut socket, format!(r#"["EOSE","{name}"]"#)).await;
+            // The carrier has said that it wants no more.
+            assert_eq!(heard(&mut socket).await, serde_json::json!(["CLOSE", name]));
+        };
+        let (found, ()) = tokio::join!(carrier.query(Filter::new(), WAIT), flood);
+        assert!(found.is_empty());
+    }
 }

@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use nostr::Event;
 use tokio::sync::Notify;
 use tokio::task::coop::consume_budget;
 
@@ -121,7 +122,7 @@ struct Queue {
 impl Queue {
     fn pop(&mut self) -> Option<Incoming> {
         let incoming = self.events.pop_front()?;
-        self.len -= held_len(&incoming);
+        self.len -= held_len(&incoming.event);
         Some(incoming)
     }
 
@@ -129,7 +130,7 @@ impl Queue {
         if self.reader_gone {
             return;
         }
-        self.len += held_len(&incoming);
+        self.len += held_len(&incoming.event);
         self.events.push_back(incoming);
         // One event always has room, however large.
         while self.events.len() > SUBSCRIPTION_EVENT_COUNT_MAX
@@ -142,13 +143,11 @@ impl Queue {
 }
 
 /// Bytes that an event holds in memory, about: its texts, and what each of them costs beside.
-fn held_len(incoming: &Incoming) -> usize {
+pub(super) fn held_len(event: &Event) -> usize {
     const EVENT_COST: usize = 512;
     const TEXT_COST: usize = 48;
-    let tags = incoming.event.tags.iter().flat_map(nostr::Tag::as_slice);
-    EVENT_COST
-        + incoming.event.content.capacity()
-        + tags.map(|text| TEXT_COST + text.capacity()).sum::<usize>()
+    let tags = event.tags.iter().flat_map(nostr::Tag::as_slice);
+    EVENT_COST + event.content.capacity() + tags.map(|text| TEXT_COST + text.capacity()).sum::<usize>()
 }
 
 #[cfg(test)]

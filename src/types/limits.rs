@@ -32,7 +32,7 @@ pub const NOTICE_LEN_MAX: usize = 64 * 1024;
 pub const NOTICE_COUNT_MAX: usize = 512;
 /// Stored events that one relay may answer to one query.
 pub const QUERY_EVENT_COUNT_MAX: usize = 5_000;
-/// Bytes of content that one relay may answer to one query.
+/// Bytes of memory that the answer of one relay to one query may take.
 pub const QUERY_ANSWER_LEN_MAX: usize = 32 * 1024 * 1024;
 /// Event ids that a subscription remembers, so that what several relays bring is handed over once.
 pub const SEEN_EVENT_COUNT_MAX: usize = 16_384;

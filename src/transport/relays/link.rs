@@ -13,6 +13,7 @@ use super::room::Room;
 use super::session::Session;
 use crate::transport::Incoming;
 use crate::transport::outlet::Outlet;
+use crate::transport::subscription::held_len;
 use crate::types::limits::{QUERY_ANSWER_LEN_MAX, QUERY_EVENT_COUNT_MAX};
 use crate::wire::{Unverified, Verified, carries_chunk};
 
@@ -336,7 +337,7 @@ impl Query {
             return true;
         }
         let Some(event) = event.verified().map(Verified::into_event) else { return true };
-        let Some(room_len) = self.room_len.checked_sub(event.content.len()) else { return false };
+        let Some(room_len) = self.room_len.checked_sub(held_len(&event)) else { return false };
         self.room_len = room_len;
         self.events.push(event);
         self.events.len() < QUERY_EVENT_COUNT_MAX
