@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 
 use super::options::RelayError;
+use super::storage::{ADDRESS, ORDINARY};
+use crate::types::limits::STORED_EVENT_LEN_MAX;
 
 /// How names of files that are not finished end.
 const UNFINISHED: &str = ".new";
@@ -23,15 +25,20 @@ impl Disk {
         Ok(Self { folder })
     }
 
-    /// All events of the folder, by name. What a crash left unfinished is removed.
+    /// All events of the folder, by name. What a crash left unfinished is removed; what was never written here is not touched.
     pub(super) fn load(&self) -> Result<Vec<(String, Bytes)>, RelayError> {
         let mut found = Vec::new();
         for file in fs::read_dir(&self.folder).map_err(store_error(&self.folder))? {
             let path = file.map_err(store_error(&self.folder))?.path();
             let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
+            let is_ours = name.starts_with(ORDINARY) || name.starts_with(ADDRESS);
+            let metadata = path.symlink_metadata().map_err(store_error(&path))?;
+            if !is_ours || !metadata.is_file() {
+                continue;
+            }
             if name.ends_with(UNFINISHED) {
                 fs::remove_file(&path).map_err(store_error(&path))?;
-            } else {
+            } else if metadata.len() <= STORED_EVENT_LEN_MAX as u64 {
                 found.push((name.to_owned(), fs::read(&path).map_err(store_error(&path))?.into()));
             }
         }

@@ -170,8 +170,8 @@ impl Index {
 }
 
 /// How names of ordinary events start, and those of addresses.
-const ORDINARY: &str = "event-";
-const ADDRESS: &str = "address-";
+pub(super) const ORDINARY: &str = "event-";
+pub(super) const ADDRESS: &str = "address-";
 
 /// The name under which an event is kept, the same for all that replace each other; `None` for ephemeral ones.
 fn slot(event: &Event) -> Option<String> {
@@ -241,6 +241,18 @@ mod tests {
         let text = std::fs::read_to_string(&file).unwrap().replace("content 5", "content 6");
         std::fs::write(&file, text).unwrap();
         assert_eq!(Storage::open(Some(dir.path().to_owned())).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn what_the_relay_has_not_written_stays_as_it_is() {
+        let (dir, file) = one_kept();
+        let unfinished = file.with_extension("new");
+        std::fs::write(&unfinished, "left by a crash").unwrap();
+        let others = ["config.new", "notes", "event-of-the-year"].map(|name| dir.path().join(name));
+        others.each_ref().map(|other| std::fs::write(other, "x".repeat(STORED_EVENT_LEN_MAX + 1)).unwrap());
+        std::fs::create_dir(dir.path().join("lost+found")).unwrap();
+        assert_eq!(Storage::open(Some(dir.path().to_owned())).unwrap().count(), 1);
+        assert!(others.iter().all(|other| other.exists()) && !unfinished.exists());
     }
 
     #[test]
