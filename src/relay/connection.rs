@@ -5,14 +5,14 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::stream::{SplitSink, SplitStream};
-use futures_util::{SinkExt, StreamExt};
+use futures_util::stream::SplitStream;
+use futures_util::{Sink, SinkExt, StreamExt};
 use nostr::Filter;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::error::CapacityError;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
@@ -31,7 +31,7 @@ type Socket = WebSocketStream<TcpStream>;
 
 /// How long a client may refuse to take one message off the socket.
 const SEND_WAIT_MAX: Duration = Duration::from_secs(20);
-/// How often a quiet client is pinged, and how long nothing may come from it before it counts as gone.
+/// How often a client is pinged, and how long nothing may come from it before it counts as gone.
 const PING_INTERVAL: Duration = Duration::from_secs(30);
 const SILENCE_MAX: Duration = Duration::from_secs(90);
 /// What a message is read into, if it is not longer; several may share one.
@@ -64,20 +64,23 @@ pub(super) async fn serve(shared: Arc<Shared>, socket: Socket, mut closing: watc
 type Ending = (CloseCode, &'static str);
 
 /// Writes what is queued until the connection is to end, and ends it.
-async fn write(
-    mut sink: SplitSink<Socket, Message>,
+async fn write<S: Sink<Message> + Unpin>(
+    mut sink: S,
     mut outgoing: UnboundedReceiver<Outgoing>,
     ended: impl Future<Output = Ending>,
 ) {
+    // However much is sent: whoever only listens is known to be there by its pongs alone.
+    let mut pings = interval_at(Instant::now() + PING_INTERVAL, PING_INTERVAL);
+    pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let writing = async {
         loop {
-            let next = timeout(PING_INTERVAL, outgoing.recv()).await;
+            let (message, _held) = tokio::select! {
+                biased;
+                _ = pings.tick() => (Message::Ping(Bytes::new()), None),
+                Some(Outgoing { frame, held }) = outgoing.recv() => (message_of(frame), Some(held)),
+            };
             let sending = async {
-                match next {
-                    Ok(Some(next)) => sink.feed(message_of(next.frame)).await?,
-                    Ok(None) => std::future::pending().await,
-                    Err(_idle) => sink.feed(Message::Ping(Bytes::new())).await?,
-                }
+                sink.feed(message).await?;
                 // Flushed once for all that wait, so that small messages share a packet.
                 if outgoing.is_empty() { sink.flush().await } else { Ok(()) }
             };
@@ -184,21 +187,36 @@ async fn subscribe(shared: &Shared, reader: &Reader, name: String, filters: Vec<
 
 #[cfg(test)]
 mod tests {
+    use std::future::pending;
+
+    use futures_util::sink::unfold;
+    use tokio::sync::mpsc;
+    use tokio::time::sleep;
+
+    use super::super::queue::SharedRoom;
     use super::*;
 
-    #[test]
-    fn part_keeps_no_message_in_memory_that_is_much_longer() {
-        for (before, len, is_copy) in [
-            (0, 100, true),
-            (READ_BUFFER_LEN * 2, READ_BUFFER_LEN, true),
-            (20, READ_BUFFER_LEN / 2 - 1, true),
-            (20, READ_BUFFER_LEN / 2, false),
-        ] {
-            let message = Bytes::from(" ".repeat(before) + &"x".repeat(len));
-            let text = std::str::from_utf8(&message[before..]).unwrap();
-            let part = part(&message, text);
-            assert_eq!(part, text);
-            assert_eq!(message.is_unique(), is_copy, "{len} bytes after {before}");
+    #[tokio::test(start_paused = true)]
+    async fn clients_that_are_sent_much_are_pinged_like_others() {
+        let (sender, mut written) = mpsc::unbounded_channel();
+        let sink = Box::pin(unfold(sender, |sender, message: Message| async {
+            sender.send(message)?;
+            Ok::<_, mpsc::error::SendError<Message>>(sender)
+        }));
+        let (queue, outgoing) = ReaderQueue::channel(&SharedRoom::new());
+        let talking = async {
+            for _ in 0..20 {
+                sleep(PING_INTERVAL / 6).await;
+                queue.send(Frame::whole("words".to_owned())).await;
+            }
+        };
+        tokio::select! {
+            () = write(sink, outgoing, pending()) => unreachable!(),
+            () = talking => {}
         }
+        let written: Vec<_> = std::iter::from_fn(|| written.try_recv().ok()).collect();
+        let pings = written.iter().filter(|message| message.is_ping()).count();
+        assert_eq!((pings, written.len() - pings >= 19), (3, true), "{written:?}");
+        assert_eq!(queue.len(), 0, "what is written takes no room");
     }
 }

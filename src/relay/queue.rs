@@ -42,10 +42,13 @@ impl Frame {
     }
 }
 
-/// A frame on its way; it holds its room until it is written.
+/// Room in the queue and in that of all, until it is dropped.
+pub(super) type Held = [OwnedSemaphorePermit; 2];
+
+/// A frame on its way, and its room, which it holds until it is written.
 pub(super) struct Outgoing {
     pub(super) frame: Frame,
-    _room: [OwnedSemaphorePermit; 2],
+    pub(super) held: Held,
 }
 
 /// The room that all queues of a relay share.
@@ -116,9 +119,9 @@ impl ReaderQueue {
         self.room.close();
     }
 
-    fn push(&self, frame: Frame, room: [OwnedSemaphorePermit; 2]) {
+    fn push(&self, frame: Frame, held: Held) {
         // Fails when the client is gone: then so is the frame.
-        let _ = self.sender.send(Outgoing { frame, _room: room });
+        let _ = self.sender.send(Outgoing { frame, held });
     }
 }
 

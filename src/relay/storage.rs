@@ -249,7 +249,9 @@ mod tests {
         let unfinished = file.with_extension("new");
         std::fs::write(&unfinished, "left by a crash").unwrap();
         let others = ["config.new", "notes", "event-of-the-year"].map(|name| dir.path().join(name));
-        others.each_ref().map(|other| std::fs::write(other, "x".repeat(STORED_EVENT_LEN_MAX + 1)).unwrap());
+        for other in &others {
+            std::fs::write(other, "x".repeat(STORED_EVENT_LEN_MAX + 1)).unwrap();
+        }
         std::fs::create_dir(dir.path().join("lost+found")).unwrap();
         assert_eq!(Storage::open(Some(dir.path().to_owned())).unwrap().count(), 1);
         assert!(others.iter().all(|other| other.exists()) && !unfinished.exists());
