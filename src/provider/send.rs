@@ -193,7 +193,7 @@ impl Server {
 
     fn sign_all(&self, chunks: Vec<Chunk>) -> Vec<Event> {
         let sign = |chunk: Chunk| {
-            // A blob of one chunk was hashed when it was read.
+            // A blob of one chunk was compared with its checksum, or with this hash, when it was read.
             let chunk_hash =
                 if chunk.total == 1 { *chunk.hash.as_bytes() } else { Chunk::hash_of(&chunk.data) };
             Chunk { chunk_hash, ..chunk }.to_draft().sign(&self.keys, self.env.now())

@@ -1,8 +1,8 @@
 //! Blobs that are kept encrypted at rest, under a key that never leaves the store's folder.
 //!
 //! A file is a salt of 32 random bytes and the blob XOR the ChaCha20 keystream (RFC 8439 §2.4, counter from 0, nonce 0)
-//! of the key HKDF-SHA256(store key, salt, "blobdvm at rest 1"). The blob's name is the hash of the plain bytes, which
-//! is checked on every whole read, so no tag is kept; and a part can be read without the rest.
+//! of the key HKDF-SHA256(store key, salt, "blobdvm at rest 1"). No tag is kept: the blob's name is the hash of the plain
+//! bytes, which whoever gets it compares; and a part can be read without the rest.
 
 use chacha20::ChaCha20;
 use chacha20::cipher::{KeyIvInit, StreamCipher, StreamCipherSeek};

@@ -11,8 +11,9 @@
 //! | `memory` | a carrier within one process, for tests, with faults |
 //!
 //! A carrier promises little, because relays do (invariant I8): an event that was published may never arrive, may
-//! arrive twice, or late. What it does promise: every event that it hands over was verified (id and signature),
-//! exactly once, here; and no queue in it grows without a limit.
+//! arrive twice, or late. What it does promise: every event that it hands over, but for chunks, was verified (id and
+//! signature), exactly once, here; and no queue in it grows without a limit. Chunks are verified where they are put together
+//! ([`Attestation`](crate::wire::Attestation)).
 
 pub mod blossom;
 pub mod carrier;

@@ -76,7 +76,11 @@ impl Losses {
         match done {
             Ok(()) => Ok(true),
             Err(error) if error.is_loss() => {
-                tracing::info!(%error, "a file cannot be restored");
+                // Without the error, which names the file: a log names none.
+                tracing::info!(
+                    is_integrity = matches!(error, ClientError::Integrity { .. }),
+                    "a file cannot be restored"
+                );
                 self.paths.push(path.to_owned());
                 self.first.get_or_insert(error);
                 Ok(false)

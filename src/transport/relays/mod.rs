@@ -1,5 +1,6 @@
 //! The carrier over real relays, on nostr-sdk: its pool connects, pings, reads and writes messages. Events are read,
-//! verified and handed over before it sees them. Around it stands what a backup needs and the SDK (0.44.1) does not promise.
+//! verified (but for chunks) and handed over before it sees them. Around it stands what a backup needs and the SDK (0.44.1)
+//! does not promise.
 //!
 //! | file | what |
 //! |---|---|
