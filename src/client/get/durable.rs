@@ -47,8 +47,11 @@ impl Durable {
             return Ok(());
         }
         if self.folders.len() < ALONE_MAX {
-            let above = folder.ancestors().take_while(|above| !above.as_os_str().is_empty());
-            self.folders.extend(above.map(Path::to_owned));
+            // Above the first part of a relative path is the working folder.
+            let named = |above: &Path| {
+                if above.as_os_str().is_empty() { PathBuf::from(".") } else { above.to_owned() }
+            };
+            self.folders.extend(folder.ancestors().map(named));
         } else if let Some(folder) = open(folder)? {
             self.waiting.entry(folder.metadata()?.dev()).or_insert(folder);
         }
@@ -111,8 +114,13 @@ mod tests {
 
     #[test]
     fn names_in_the_working_folder_are_synced_too() {
-        let mut durable = Durable::default();
-        durable.named(Path::new("file")).unwrap();
-        assert_eq!(durable.folders.into_iter().collect::<Vec<_>>(), [Path::new(".")]);
+        for (place, folders) in [("file", &["."][..]), ("new/deep/file", &[".", "new", "new/deep"])] {
+            let mut durable = Durable::default();
+            durable.named(Path::new(place)).unwrap();
+            assert_eq!(
+                durable.folders.into_iter().collect::<Vec<_>>(),
+                folders.iter().map(Path::new).collect::<Vec<_>>()
+            );
+        }
     }
 }
