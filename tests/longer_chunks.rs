@@ -275,3 +275,23 @@ async fn relay_that_closes_the_connection_over_64_kib_gets_short_chunks_and_that
     assert_eq!(carrier.connected(), [url], "the connection of the transfers was left alone");
     round_trip(&exchange, provider, 1_000).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn relay_that_has_begun_to_close_the_connection_over_long_events_gets_short_chunks() {
+    let listen = ([127, 0, 0, 1], 0).into();
+    let options = RelayOptions { listen, message_len_max: 65_536, ..RelayOptions::default() };
+    let relay = Relay::bind(options).await.unwrap();
+    let (url, monitor, mut tasks) = (relay.url(), relay.monitor(), JoinSet::new());
+    tasks.spawn(relay.run_until(std::future::pending()));
+    let relay_kind = RelayKind::Elsewhere(url.clone());
+    let net = Net::start(NetOptions { relay_kind, provider_count: 3, ..NetOptions::default() }).await;
+    let env = Env::system();
+    let measured_before = Passage { chunk_len: 512 * KIB, at: env.now(), is_lossy: false };
+    let vault = client(&net, &env).await.vault;
+    vault.update_settings(|settings| settings.remember_passage(&url, measured_before)).unwrap();
+    drop(vault);
+    let (put, get) = put_and_get(&net, &env, 1, || monitor.counts().published).await;
+    assert!(put > 384 && get > 256, "{put} {get}");
+    let remembered = client(&net, &env).await.vault.settings().passages[&url];
+    assert!(remembered.chunk_len < 64 * KIB && !remembered.is_lossy, "{remembered:?}");
+}

@@ -97,11 +97,13 @@ impl ExchangeError {
         }
     }
 
-    /// Whether chunks that are too long may be the reason: they do not come through, or the provider takes none any more.
+    /// Whether chunks that are too long may be the reason: they do not come through, the relay closes the connection over them,
+    /// or the provider takes none any more.
     pub(super) fn may_be_for_length(&self) -> bool {
         match self {
             Self::Refused { code, .. } => *code == ErrorCode::InvalidRequest,
             Self::Silent { .. } => true,
+            Self::Transport(error) => error.is_retryable(),
             _ => false,
         }
     }

@@ -195,6 +195,11 @@ impl Link {
             Err(error) if error.may_be_for_length() => error,
             outcome => return outcome,
         };
+        if matches!(failed, ExchangeError::Transport(_)) {
+            // Until there is a connection again may take a while.
+            self.passages.doubt(&self.carrier.relays());
+            return transfer(ChunkLen::BASE, self.pace(EVENT_LEN_MAX)).await;
+        }
         let outcome = transfer(ChunkLen::BASE, self.half_pace()).await;
         if outcome.is_ok() && matches!(failed, ExchangeError::Silent { .. }) {
             self.passages.lost(&self.carrier.connected(), self.env.now());

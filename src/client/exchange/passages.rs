@@ -75,6 +75,20 @@ impl Passages {
         }
     }
 
+    /// Connections broke under chunks longer than the base protocol's: there are none of them before the relays are measured
+    /// again.
+    pub(super) fn doubt(&self, relays: &[RelayUrl]) {
+        let mut state = self.lock();
+        for relay in relays {
+            tracing::info!(%relay, "the connection broke under long chunks: short ones until it is measured again");
+            let measured_long_ago = Timestamp(0);
+            state.note(
+                relay,
+                Passage { chunk_len: ChunkLen::BASE.bytes(), at: measured_long_ago, is_lossy: false },
+            );
+        }
+    }
+
     fn measure(self: &Arc<Self>, relay: RelayUrl, carrier: Arc<dyn Carrier>, env: Env) {
         let passages = Arc::downgrade(self);
         let mut measurements = self.measurements.lock().unwrap_or_else(PoisonError::into_inner);
