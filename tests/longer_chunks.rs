@@ -293,5 +293,6 @@ async fn relay_that_has_begun_to_close_the_connection_over_long_events_gets_shor
     let (put, get) = put_and_get(&net, &env, 1, || monitor.counts().published).await;
     assert!(put > 384 && get > 256, "{put} {get}");
     let remembered = client(&net, &env).await.vault.settings().passages[&url];
-    assert!(remembered.chunk_len < 64 * KIB && !remembered.is_lossy, "{remembered:?}");
+    // A chunk of which nothing was heard counts as lost.
+    assert!(remembered.chunk_len < 64 * KIB, "{remembered:?}");
 }

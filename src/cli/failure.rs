@@ -1,5 +1,6 @@
 //! What each failure of the library means at the surface: an exit code, and what to do.
 
+use std::collections::BTreeSet;
 use std::io::{self, ErrorKind};
 use std::path::PathBuf;
 
@@ -228,8 +229,11 @@ fn with_failures(error: &ClientError) -> String {
         return chain(error);
     }
     let who = |failure: &Failure| format!("{}: {}", npub(&failure.provider), failure.why);
-    let mut said: Vec<_> = failures.iter().take(FAILURES_SHOWN).map(who).collect();
-    if let Some(more @ 1..) = failures.len().checked_sub(FAILURES_SHOWN) {
+    let mut told = BTreeSet::new();
+    let different: Vec<_> =
+        failures.iter().filter(|failure| told.insert((failure.provider, &failure.why))).collect();
+    let mut said: Vec<_> = different.iter().take(FAILURES_SHOWN).map(|failure| who(failure)).collect();
+    if let Some(more @ 1..) = different.len().checked_sub(FAILURES_SHOWN) {
         said.push(format!("and {more} more"));
     }
     format!("{} ({})", chain(error), said.join("; "))
@@ -249,7 +253,8 @@ mod tests {
                 why: format!("reason {number}"),
                 corrupt: false,
             };
-            let failures = (1..=count).map(failure).collect();
+            // Each is told once, however many packs it failed.
+            let failures = (1..=count).flat_map(|number| [failure(number), failure(number)]).collect();
             with_failures(&ClientError::TooFewProviders { have: 0, wanted: 3, failures })
         };
         assert!(told(4).ends_with(": reason 4)"), "{}", told(4));
