@@ -56,6 +56,36 @@ fn init_shows_key_and_relays_once_and_never_makes_a_second_vault() {
 }
 
 #[test]
+fn what_cannot_be_printed_is_a_failure() {
+    let folder = tempfile::tempdir().unwrap();
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_blobdvm"));
+    command.env_remove("BLOBDVM_RELAYS").arg("--home").arg(folder.path().join("home"));
+    let made = command.args(["--json", "init"]).stdout(full).output().unwrap();
+    assert_eq!(made.status.code(), Some(1));
+    let said = stderr(&made);
+    assert!(said.contains("cannot be written: No space left") && said.contains("try: "), "{said}");
+}
+
+#[test]
+fn an_endpoint_that_clients_would_pass_over_is_not_announced() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = folder.path().join("store");
+    for wrong in ["ws://name:word@192.0.2.1/", "ws://192.0.2.1/?x", "ws://192.0.2.1/#x", "http://192.0.2.1/"]
+    {
+        let args =
+            ["--relay", "ws://127.0.0.1:9", "serve", "--direct", "127.0.0.1:0", "--announce-direct", wrong];
+        let served = run(
+            &folder.path().join("home"),
+            &[&args[..], &["--store", store.to_str().unwrap()]].concat(),
+            "",
+        );
+        assert_eq!(served.status.code(), Some(2), "{wrong}");
+        assert!(stderr(&served).contains("is no plain WebSocket address"), "{}", stderr(&served));
+    }
+}
+
+#[test]
 fn init_imports_a_key_from_stdin_or_a_file_and_warns() {
     let folder = tempfile::tempdir().unwrap();
     let hex = "77".repeat(32);

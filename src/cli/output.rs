@@ -1,6 +1,7 @@
 //! What the program prints, and where: data to stdout, everything for people to stderr when stdout carries data.
 
-use std::io::{IsTerminal, Write};
+use std::io::{ErrorKind, IsTerminal, Write};
+use std::sync::OnceLock;
 
 use serde::Serialize;
 
@@ -76,7 +77,20 @@ impl Output {
     }
 }
 
+/// Why a line could not be printed, if one could not.
+static UNPRINTED: OnceLock<String> = OnceLock::new();
+
+/// Why something that was to be printed was not.
+pub fn unprinted() -> Option<&'static str> {
+    UNPRINTED.get().map(String::as_str)
+}
+
 /// Prints a line; a closed pipe (`| head`) is no failure.
 fn print_line(line: &str) {
-    let _ = writeln!(std::io::stdout().lock(), "{line}");
+    match writeln!(std::io::stdout().lock(), "{line}") {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            UNPRINTED.get_or_init(|| error.to_string());
+        }
+        _ => {}
+    }
 }

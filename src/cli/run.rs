@@ -11,8 +11,8 @@ use crate::cli::context::Context;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::{
-    bench, capability, cat, check, demo, get, init, ls, manifest, plain, providers, prune, put, recover,
-    relay, renew, repair, rm, serve, signal, status, watch,
+    bench, capability, cat, check, demo, get, init, ls, manifest, output, plain, providers, prune, put,
+    recover, relay, renew, repair, rm, serve, signal, status, watch,
 };
 
 /// How long work on blocking threads is waited for at the end.
@@ -24,7 +24,14 @@ const STOP_GRACE: Duration = Duration::from_secs(1);
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     start_log(&cli);
-    let exit = match run(cli) {
+    let done = run(cli).and_then(|exit| match output::unprinted() {
+        Some(why) => {
+            let happened = format!("done, but what there is to say of it cannot be written: {why}");
+            Err(CliError::new(Exit::Failure, happened, "look where its output goes"))
+        }
+        None => Ok(exit),
+    });
+    let exit = match done {
         Ok(exit) => exit,
         Err(error) => {
             eprintln!("{error}");

@@ -18,7 +18,8 @@ use crate::provider::{
 };
 use crate::transport::Carrier;
 use crate::types::ProviderId;
-use crate::types::limits::{BLOB_LEN_MAX, RELAY_URL_LEN_MAX};
+use crate::types::limits::BLOB_LEN_MAX;
+use crate::wire::tags::parse_endpoint;
 
 /// What `--json` prints once the provider serves.
 #[derive(Serialize)]
@@ -129,10 +130,13 @@ async fn blossom(
 }
 
 fn endpoint(text: &str) -> Result<RelayUrl, CliError> {
-    let url = RelayUrl::parse(text.trim()).ok().filter(|url| url.as_str().len() <= RELAY_URL_LEN_MAX);
-    url.ok_or_else(|| {
+    parse_endpoint(text.trim()).ok_or_else(|| {
         let remedy = "give a WebSocket address such as ws://203.0.113.7:7788 or wss://box.example.com/direct";
-        CliError::new(Exit::Usage, format!("--announce-direct {text:?} is no WebSocket address"), remedy)
+        CliError::new(
+            Exit::Usage,
+            format!("--announce-direct {text:?} is no plain WebSocket address"),
+            remedy,
+        )
     })
 }
 

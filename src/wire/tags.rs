@@ -48,10 +48,14 @@ pub(crate) fn endpoints_tag(endpoints: &[RelayUrl]) -> Option<Tag> {
 /// The endpoints of a `direct` tag; what is more than a WebSocket's address, or none, is left out.
 pub(crate) fn parse_endpoints(event: &Event) -> Vec<RelayUrl> {
     let values = find(event, "direct").and_then(|values| values.get(1..)).unwrap_or_default();
-    let short = values.iter().take(ENDPOINT_COUNT_MAX).filter(|url| url.len() <= RELAY_URL_LEN_MAX);
+    values.iter().take(ENDPOINT_COUNT_MAX).filter_map(|text| parse_endpoint(text)).collect()
+}
+
+/// An endpoint; `None` if it is more than a WebSocket's address, or none.
+pub fn parse_endpoint(text: &str) -> Option<RelayUrl> {
     // Whoever is made to connect somewhere is not made to say anything there.
-    let plain = short.filter(|url| !url.contains(['?', '#', '@']));
-    plain.filter_map(|url| RelayUrl::parse(url).ok()).collect()
+    let is_plain = text.len() <= RELAY_URL_LEN_MAX && !text.contains(['?', '#', '@']);
+    RelayUrl::parse(text).ok().filter(|_| is_plain)
 }
 
 /// Fails unless the event is of the wanted kind and has a bounded number of tags.

@@ -11,7 +11,8 @@ use tokio::time::{sleep, timeout};
 use crate::cli::bench::args::BenchArgs;
 use crate::cli::bench::blobs::{BLOB_LEN, Way};
 use crate::cli::bench::codec;
-use crate::cli::bench::report::{Backup, Blobs, Folder, Report};
+use crate::cli::bench::cpu;
+use crate::cli::bench::report::{Backup, Blobs, Folder, Peak, Report};
 use crate::cli::bench::stage::Stage;
 use crate::cli::context::Context;
 use crate::cli::demo::failed;
@@ -110,9 +111,9 @@ impl Bench<'_> {
             self.context.output.answer(row.line());
             report.files.push(row);
         }
-        report.peaks = self.stage.peaks();
-        let peaks = report.peaks.iter().map(|peak| format!("{} {} MiB", peak.process, peak.peak_mib));
-        self.context.output.answer(format_args!("\npeak memory: {}", peaks.collect::<Vec<_>>().join(", ")));
+        // What this process holds from here on are the blobs that it compares, and its own Blossom server.
+        let peak = cpu::peak_mib(cpu::own());
+        report.peaks.extend(peak.map(|peak_mib| Peak { process: "client".to_owned(), peak_mib }));
         self.head(
             "single blobs at one provider and at a Blossom server, neither sealed nor coded",
             Blobs::HEAD,
@@ -131,6 +132,9 @@ impl Bench<'_> {
         for stage in &report.codec {
             self.context.output.answer(stage.line());
         }
+        report.peaks.extend(self.stage.server_peaks());
+        let peaks = report.peaks.iter().map(|peak| format!("{} {} MiB", peak.process, peak.peak_mib));
+        self.context.output.answer(format_args!("\npeak memory: {}", peaks.collect::<Vec<_>>().join(", ")));
         Ok(report)
     }
 
@@ -139,7 +143,7 @@ impl Bench<'_> {
         let carrier = self.connect().await?;
         let mut directory = Directory::by_ids(&*carrier, &self.stage.providers, DISCOVERY_DEADLINE).await;
         let mut found = Vec::new();
-        for id in &self.stage.providers {
+        for id in &BTreeSet::from_iter(&self.stage.providers) {
             let missing = || {
                 let happened = format!("provider {} is not announced on these relays", npub(id));
                 CliError::new(Exit::TooFewProviders, happened, "name the relays that it uses: --relay URL")

@@ -93,12 +93,11 @@ impl Stage {
         std::iter::once(cpu::own()).chain(servers).collect()
     }
 
-    /// The most memory that each of them has had.
-    pub(super) fn peaks(&self) -> Vec<Peak> {
-        let servers =
-            self.servers.iter().filter_map(|server| Some((server.name.clone(), server.process.id()?)));
-        let all = std::iter::once(("client".to_owned(), cpu::own())).chain(servers);
-        all.filter_map(|(process, pid)| Some(Peak { process, peak_mib: cpu::peak_mib(pid)? })).collect()
+    /// The most memory that each of those has had which were started here.
+    pub(super) fn server_peaks(&self) -> impl Iterator<Item = Peak> {
+        self.servers.iter().filter_map(|server| {
+            Some(Peak { process: server.name.clone(), peak_mib: cpu::peak_mib(server.process.id()?)? })
+        })
     }
 
     /// Ends every process, and waits until it is gone: it must not write into a folder that is being removed.
