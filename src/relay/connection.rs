@@ -193,8 +193,8 @@ mod tests {
     use tokio::sync::mpsc;
     use tokio::time::sleep;
 
-    use super::super::queue::SharedRoom;
     use super::*;
+    use crate::relay::queue::SharedRoom;
 
     #[tokio::test(start_paused = true)]
     async fn clients_that_are_sent_much_are_pinged_like_others() {
