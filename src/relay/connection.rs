@@ -196,6 +196,22 @@ mod tests {
     use super::*;
     use crate::relay::queue::SharedRoom;
 
+    #[test]
+    fn part_keeps_no_message_in_memory_that_is_much_longer() {
+        for (before, len, is_copy) in [
+            (0, 100, true),
+            (READ_BUFFER_LEN * 2, READ_BUFFER_LEN, true),
+            (20, READ_BUFFER_LEN / 2 - 1, true),
+            (20, READ_BUFFER_LEN / 2, false),
+        ] {
+            let message = Bytes::from(" ".repeat(before) + &"x".repeat(len));
+            let text = std::str::from_utf8(&message[before..]).unwrap();
+            let part = part(&message, text);
+            assert_eq!(part, text);
+            assert_eq!(message.is_unique(), is_copy, "{len} bytes after {before}");
+        }
+    }
+
     #[tokio::test(start_paused = true)]
     async fn clients_that_are_sent_much_are_pinged_like_others() {
         let (sender, mut written) = mpsc::unbounded_channel();
