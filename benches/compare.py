@@ -443,15 +443,25 @@ def report(rows, mib, files):
         table(f"times better than {other['name']} (below 1: worse)", ours, cells)
 
 
+def count(text):
+    """A number from 1 on."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("at least 1 is needed")
+    return number
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--binary", default="target/release/blobdvm", help="our program [%(default)s]")
-    parser.add_argument("--mib", type=int, default=512, help="size of the large file in MiB [%(default)s]")
-    parser.add_argument("--files", type=int, default=1000, help="how many small files [%(default)s]")
-    parser.add_argument("--rounds", type=int, default=1, help="the best of so many rounds, in turns [%(default)s]")
+    parser.add_argument("--mib", type=count, default=512, help="size of the large file in MiB [%(default)s]")
+    parser.add_argument("--files", type=count, default=1000, help="how many small files [%(default)s]")
+    parser.add_argument("--rounds", type=count, default=1, help="each figure is the best of so many rounds, in turns [%(default)s]")
     parser.add_argument("--restic", default="restic", help="the program [%(default)s]")
     parser.add_argument("--tahoe", default="tahoe", help="the program [%(default)s]")
-    parser.add_argument("--json", metavar="FILE", help="write the figures here as well")
+    # Opened at once: what cannot be written is not found out after everything was measured.
+    out = argparse.FileType("w", encoding="utf-8")
+    parser.add_argument("--json", metavar="FILE", type=out, help="write the figures here as well")
     options = parser.parse_args()
     # Whatever ends this ends the servers too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
@@ -472,7 +482,7 @@ def main():
     if rows:
         report(rows, options.mib, options.files)
     if options.json:
-        with open(options.json, "w", encoding="utf-8") as file:
+        with options.json as file:
             json.dump({"mib": options.mib, "files": options.files, "rows": rows}, file, indent=1)
     return 1 if failures or not rows else 0
 
