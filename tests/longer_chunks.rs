@@ -281,18 +281,19 @@ async fn relay_that_has_begun_to_close_the_connection_over_long_events_gets_shor
     let listen = ([127, 0, 0, 1], 0).into();
     let options = RelayOptions { listen, message_len_max: 65_536, ..RelayOptions::default() };
     let relay = Relay::bind(options).await.unwrap();
-    let (url, monitor, mut tasks) = (relay.url(), relay.monitor(), JoinSet::new());
+    let (url, mut tasks) = (relay.url(), JoinSet::new());
     tasks.spawn(relay.run_until(std::future::pending()));
     let relay_kind = RelayKind::Elsewhere(url.clone());
-    let net = Net::start(NetOptions { relay_kind, provider_count: 3, ..NetOptions::default() }).await;
-    let env = Env::system();
+    let net = Net::start(NetOptions { relay_kind, provider_count: 1, ..NetOptions::default() }).await;
+    let (env, carrier) = (Env::system(), net.carrier().await);
+    let options =
+        ExchangeOptions { chunk_len_max: ChunkLen::MAX, stall_timeout: WAIT, ..ExchangeOptions::default() };
+    let exchange = Exchange::new(carrier.clone(), options, env.clone());
     let measured_before = Passage { chunk_len: 512 * KIB, at: env.now(), is_lossy: false };
-    let vault = client(&net, &env).await.vault;
-    vault.update_settings(|settings| settings.remember_passage(&url, measured_before)).unwrap();
-    drop(vault);
-    let (put, get) = put_and_get(&net, &env, 1, || monitor.counts().published).await;
-    assert!(put > 384 && get > 256, "{put} {get}");
-    let remembered = client(&net, &env).await.vault.settings().passages[&url];
-    // A chunk of which nothing was heard counts as lost.
-    assert!(remembered.chunk_len < 64 * KIB, "{remembered:?}");
+    exchange.learn_passages(BTreeMap::from([(url.clone(), measured_before)]));
+    let (provider, terms) = Directory::discover(&*carrier, WAIT).await.providers.pop_first().unwrap();
+    exchange.add_provider(terms, Keys::generate()).await.unwrap();
+    round_trip(&exchange, provider, 1).await;
+    let found_out = exchange.take_passages()[&url];
+    assert!(found_out.chunk_len < 64 * KIB, "{found_out:?}");
 }

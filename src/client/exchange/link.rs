@@ -195,7 +195,7 @@ impl Link {
             Err(error) if error.may_be_for_length() => error,
             outcome => return outcome,
         };
-        if matches!(failed, ExchangeError::Transport(_)) {
+        if matches!(failed, ExchangeError::Transport(_)) || self.carrier.connected().is_empty() {
             // Until there is a connection again may take a while.
             self.passages.doubt(&self.carrier.relays());
             return transfer(ChunkLen::BASE, self.pace(EVENT_LEN_MAX)).await;
