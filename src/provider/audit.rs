@@ -38,8 +38,8 @@ impl Server {
         }
     }
 
-    /// Each sample reads its whole blob, so that what answers is never bytes that are not what was stored. One client waits for
-    /// itself, all together take turns, and what is held in memory is counted, as with a retrieve.
+    /// Each sample reads its whole blob, so that what answers is never bytes that are not what was stored. One client waits
+    /// for itself, all together take turns, and what is held in memory is counted, as with a retrieve.
     async fn samples(
         self: &Arc<Self>,
         nonce: AuditNonce,

@@ -206,6 +206,10 @@ fn blobs_whose_claims_cannot_be_read_are_kept_as_lapsed() {
     for (number, claim) in (0..).zip(&claims) {
         assert_eq!(bench.store.get(&claim.hash).unwrap(), blob(number));
     }
+    let bench = bench.reopen();
+    assert_eq!(bench.store.stats().blob_count, 5);
+    bench.disk.corrupt(log::LOG, Vec::clear);
+    assert_eq!(bench.reopen().store.stats().blob_count, 5);
 }
 
 /// Ways in which records get lost without a trace in what is left of the log.
