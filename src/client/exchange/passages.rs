@@ -68,24 +68,24 @@ impl Passages {
 
     /// Chunks longer than the base protocol's were lost between here and a provider, and those of the base were not.
     pub(super) fn lost(&self, relays: &[RelayUrl], now: Timestamp) {
-        let mut state = self.lock();
-        for relay in relays {
-            tracing::info!(%relay, "long chunks are lost on their way: short ones from now on");
-            state.note(relay, Passage { chunk_len: ChunkLen::BASE.bytes(), at: now, is_lossy: true });
-        }
+        let passage = Passage { chunk_len: ChunkLen::BASE.bytes(), at: now, is_lossy: true };
+        self.shorten(relays, passage, "long chunks are lost on their way: short ones from now on");
     }
 
     /// Connections broke under chunks longer than the base protocol's: there are none of them before the relays are measured
     /// again.
     pub(super) fn doubt(&self, relays: &[RelayUrl]) {
+        let measured_long_ago = Timestamp(0);
+        let passage = Passage { chunk_len: ChunkLen::BASE.bytes(), at: measured_long_ago, is_lossy: false };
+        let why = "the connection broke under long chunks: short ones until it is measured again";
+        self.shorten(relays, passage, why);
+    }
+
+    fn shorten(&self, relays: &[RelayUrl], passage: Passage, why: &str) {
         let mut state = self.lock();
         for relay in relays {
-            tracing::info!(%relay, "the connection broke under long chunks: short ones until it is measured again");
-            let measured_long_ago = Timestamp(0);
-            state.note(
-                relay,
-                Passage { chunk_len: ChunkLen::BASE.bytes(), at: measured_long_ago, is_lossy: false },
-            );
+            tracing::info!(%relay, "{why}");
+            state.note(relay, passage);
         }
     }
 
