@@ -1,6 +1,6 @@
 //! What of the vault is live (docs/format.md, "What is live"; invariant I12).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::format::Removals;
 use crate::types::{DeviceId, PackId, SnapshotId};
@@ -22,6 +22,15 @@ impl Vault {
     /// Packs that any of these snapshots needs.
     pub fn needed_by(&self, snapshots: &BTreeSet<SnapshotId>) -> Result<BTreeSet<PackId>, VaultError> {
         self.manifest.needed_by(snapshots)
+    }
+
+    /// Which of these packs each snapshot needs, whether it was removed or not; without those that it was released from.
+    /// Takes one pass over what is recorded, however many snapshots there are.
+    pub fn needs_among(
+        &self,
+        packs: &BTreeSet<PackId>,
+    ) -> Result<BTreeMap<SnapshotId, BTreeSet<PackId>>, VaultError> {
+        self.manifest.needs_among(packs)
     }
 
     /// Packs that a new snapshot must not build on: condemned without being needed by a live one, or deleted

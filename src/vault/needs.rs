@@ -76,7 +76,51 @@ impl Manifest {
     /// The packs that any of these snapshots needs. Goes through all that is recorded once, so that many snapshots that
     /// hardly differ take little more time than one.
     pub(crate) fn needed_by(&self, wanted: &BTreeSet<SnapshotId>) -> Result<BTreeSet<PackId>, VaultError> {
-        let may_be_released = self.catalog.has_releases()?;
+        let mut union = self.recorded_needs_of_any(wanted)?;
+        let released: BTreeSet<_> = self.catalog.releases()?.into_iter().map(|(pack, _)| pack).collect();
+        if !released.is_empty() {
+            // Whose needs those are has to be looked at one by one.
+            let mut needs = self.needs_among(&released)?;
+            needs.retain(|snapshot, _| wanted.contains(snapshot));
+            union.retain(|pack| !released.contains(pack));
+            union.extend(needs.into_values().flatten());
+        }
+        Ok(union)
+    }
+
+    /// Which of these packs each snapshot needs, without those that it was released from; nothing is said of snapshots
+    /// of which nothing is recorded. Goes through all that is recorded once, and holds no more than it returns.
+    pub(crate) fn needs_among(
+        &self,
+        packs: &BTreeSet<PackId>,
+    ) -> Result<BTreeMap<SnapshotId, BTreeSet<PackId>>, VaultError> {
+        let mut built: BTreeMap<(u16, SnapshotId), BTreeSet<PackId>> = BTreeMap::new();
+        for (place, snapshot, _) in self.catalog.all_needs()? {
+            let (mut all, with) = match self.said(place, &snapshot)? {
+                Said::Packs(packs) => (BTreeSet::new(), packs),
+                Said::After(after) => {
+                    let base = built.get(&(place.chain, after.base)).ok_or_else(not_before)?;
+                    let kept = base.iter().filter(|pack| after.without.binary_search(pack).is_err());
+                    (kept.copied().collect(), after.with)
+                }
+            };
+            all.extend(with.into_iter().filter(|pack| packs.contains(pack)));
+            built.entry((place.chain, snapshot)).or_default().append(&mut all);
+        }
+        let mut needs: BTreeMap<SnapshotId, BTreeSet<PackId>> = BTreeMap::new();
+        for ((_, snapshot), mut packs) in built {
+            needs.entry(snapshot).or_default().append(&mut packs);
+        }
+        for (pack, snapshot) in self.catalog.releases()? {
+            if let Some(packs) = needs.get_mut(&snapshot) {
+                packs.remove(&pack);
+            }
+        }
+        Ok(needs)
+    }
+
+    /// The union of what is recorded of these snapshots, whatever they were released from.
+    fn recorded_needs_of_any(&self, wanted: &BTreeSet<SnapshotId>) -> Result<BTreeSet<PackId>, VaultError> {
         let rows = self.catalog.all_needs()?;
         let mut last_use: BTreeMap<(u16, SnapshotId), ItemPlace> = BTreeMap::new();
         for (place, _, base) in &rows {
@@ -107,19 +151,13 @@ impl Manifest {
                     (all, new)
                 }
             };
-            if is_wanted && may_be_released {
-                for pack in &all.packs {
-                    if !union.contains(pack) && !self.catalog.is_released(pack, &snapshot)? {
-                        union.insert(*pack);
-                    }
-                }
-            } else if is_wanted {
+            if is_wanted {
                 match new {
                     Some(new) => union.extend(new),
                     None => union.extend(&all.packs),
                 }
             }
-            all.is_counted = is_wanted && !may_be_released;
+            all.is_counted = is_wanted;
             if is_built_on {
                 built.entry((place.chain, snapshot)).or_insert_with(Built::empty).add(all);
             }

@@ -238,15 +238,15 @@ impl Client {
         only: Option<SnapshotId>,
         outcome: &mut CheckOutcome,
     ) -> Result<(), ClientError> {
-        if outcome.tally.weak.is_empty() {
+        let weak: BTreeSet<_> = outcome.tally.weak.keys().copied().collect();
+        if weak.is_empty() {
             return Ok(());
         }
-        for snapshot in self.vault.snapshots_with_needs()? {
+        for (snapshot, packs) in self.vault.needs_among(&weak)? {
             if only.is_some_and(|only| only != snapshot) || self.vault.is_removed(&snapshot)? {
                 continue;
             }
-            for pack in self.vault.needs(&snapshot)? {
-                let Some(verdict) = outcome.tally.weak.get(&pack) else { continue };
+            for verdict in packs.iter().filter_map(|pack| outcome.tally.weak.get(pack)) {
                 let weak = outcome.weak_snapshots.entry(snapshot).or_insert((0, *verdict));
                 *weak = (weak.0 + 1, weak.1.max(*verdict));
             }

@@ -9,9 +9,11 @@
 //! | `orphans` | blobs that providers keep and nothing names |
 //! | `repack` | packs that are mostly dead: what lives in them is stored anew |
 //! | `reach` | which segments a snapshot consists of |
+//! | `moves` | what snapshots need after segments of theirs were stored anew |
 
 mod delete;
 mod flow;
+mod moves;
 mod orphans;
 mod reach;
 mod remove;

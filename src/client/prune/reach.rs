@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::client::error::ClientError;
-use crate::format::{EntryKind, Refs};
+use crate::format::{EntryKind, Refs, TreePage};
 use crate::types::Tag;
 use crate::vault::Vault;
 
@@ -23,9 +23,7 @@ impl Reach {
             if !self.pages.insert(tag) {
                 continue;
             }
-            let page = vault.tree_page(&tag)?;
-            let page = page.ok_or_else(|| ClientError::Dangling { what: format!("page {}", tag.short()) })?;
-            for entry in &page.entries {
+            for entry in &page_of(&tag, vault)?.entries {
                 match &entry.kind {
                     EntryKind::File(file) => self.segments.extend(tags(&file.content, vault)?),
                     EntryKind::Dir { pages } => folders.extend(tags(pages, vault)?),
@@ -37,7 +35,13 @@ impl Reach {
     }
 }
 
-fn tags(refs: &Refs, vault: &Vault) -> Result<Vec<Tag>, ClientError> {
+/// A page that something refers to.
+pub(super) fn page_of(tag: &Tag, vault: &Vault) -> Result<TreePage, ClientError> {
+    vault.tree_page(tag)?.ok_or_else(|| ClientError::Dangling { what: format!("page {}", tag.short()) })
+}
+
+/// What `refs` refers to, its lists read.
+pub(super) fn tags(refs: &Refs, vault: &Vault) -> Result<Vec<Tag>, ClientError> {
     let lists = match refs {
         Refs::Direct(tags) => return Ok(tags.clone()),
         Refs::Lists(lists) => lists,

@@ -17,11 +17,12 @@ use crate::client::put::SegmentStore;
 use crate::env::off_thread;
 use crate::erasure::Scheme;
 use crate::format::segment::Plaintext;
-use crate::format::{Needs, PlacementItem, Release, Segment, Snapshot, segment};
+use crate::format::{Needs, PlacementItem, Release, Segment, segment};
 use crate::types::limits::{CONDEMNED_SNAPSHOT_COUNT_MAX, NEED_COUNT_MAX};
 use crate::types::{PackId, SnapshotId, Tag};
 
 use super::flow::PruneOutcome;
+use super::moves::{Fresh, Moved, Moves};
 use super::reach::Reach;
 
 /// Packs that stay decoded: a segment may run over two, and neighbours share one.
@@ -90,7 +91,7 @@ impl Client {
         crew: &Crew,
         outcome: &mut PruneOutcome,
     ) -> Result<(), ClientError> {
-        let mut fresh: BTreeMap<Tag, BTreeSet<PackId>> = BTreeMap::new();
+        let mut fresh = Fresh::new();
         for (scheme, tags) in &victims.living {
             match self.store_anew(*scheme, tags, crew).await {
                 Ok(stored) => fresh.extend(stored),
@@ -115,7 +116,7 @@ impl Client {
         scheme: Scheme,
         tags: &BTreeSet<Tag>,
         crew: &Crew,
-    ) -> Result<BTreeMap<Tag, BTreeSet<PackId>>, ClientError> {
+    ) -> Result<Fresh, ClientError> {
         let (exchange, monitor) = (self.exchange.clone(), self.monitor.clone());
         let fetcher = Fetcher::new(&crew.roster, BTreeSet::new(), exchange, monitor);
         let mut decoded = Decoded { fetcher, kept: VecDeque::new() };
@@ -126,7 +127,7 @@ impl Client {
             store.take(Plaintext::copy_of(&plain), *tag, self, &crew.roster).await?;
         }
         let stored = store.finish(self).await?;
-        let mut fresh = BTreeMap::new();
+        let mut fresh = Fresh::new();
         for tag in tags {
             let packs = |segment: &Segment| segment.pieces.iter().map(|piece| piece.pack).collect();
             let of_this_run = |packs: &BTreeSet<PackId>| packs.is_subset(&stored.needs);
@@ -178,11 +179,7 @@ impl Client {
 
     /// What is to be recorded: new needs first, then releases, then condemnations, so that what a crash leaves of it is
     /// never too little.
-    fn moved(
-        &self,
-        victims: &Victims,
-        fresh: &BTreeMap<Tag, BTreeSet<PackId>>,
-    ) -> Result<Vec<PlacementItem>, ClientError> {
+    fn moved(&self, victims: &Victims, fresh: &Fresh) -> Result<Vec<PlacementItem>, ClientError> {
         let mut touched = victims.packs.clone();
         for tag in fresh.keys() {
             let segments = self.vault.segments(tag)?;
@@ -191,16 +188,19 @@ impl Client {
         for pack in fresh.values().flatten() {
             touched.remove(pack);
         }
+        let mut concerned = touched.clone();
+        concerned.extend(fresh.values().flatten());
+        let mut needs = self.vault.needs_among(&concerned)?;
+        let mut moves = Moves::new(&self.vault, fresh, &touched);
         let mut items = Vec::new();
         let mut released: BTreeMap<PackId, Vec<SnapshotId>> = BTreeMap::new();
         let mut still_needed = BTreeSet::new();
         for snapshot in self.vault.snapshots()? {
-            let needs = self.vault.needs(&snapshot.id)?;
+            let needs = needs.remove(&snapshot.id).unwrap_or_default();
             if needs.is_disjoint(&touched) {
-                still_needed.extend(needs);
                 continue;
             }
-            let (new, kept) = self.reached(&snapshot, fresh)?;
+            let Moved { new, kept } = moves.below(&snapshot.root)?;
             let new: Vec<_> = new.difference(&needs).copied().collect();
             items.extend(
                 new.chunks(NEED_COUNT_MAX)
@@ -229,27 +229,5 @@ impl Client {
         }
         items.extend(condemnations(&gone, self.env.now()));
         Ok(items)
-    }
-
-    /// The new packs that a snapshot reaches, and all others that have anything which it reaches and which was not
-    /// stored anew.
-    fn reached(
-        &self,
-        snapshot: &Snapshot,
-        fresh: &BTreeMap<Tag, BTreeSet<PackId>>,
-    ) -> Result<(BTreeSet<PackId>, BTreeSet<PackId>), ClientError> {
-        let mut reach = Reach::default();
-        reach.add(&snapshot.root, &self.vault)?;
-        let (mut new, mut kept) = (BTreeSet::new(), BTreeSet::new());
-        for tag in &reach.segments {
-            match fresh.get(tag) {
-                Some(packs) => new.extend(packs),
-                None => {
-                    let segments = self.vault.segments(tag)?;
-                    kept.extend(segments.iter().flat_map(|segment| &segment.pieces).map(|piece| piece.pack));
-                }
-            }
-        }
-        Ok((new, kept))
     }
 }

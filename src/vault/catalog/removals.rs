@@ -17,10 +17,8 @@ impl Catalog {
         for row in self.table(REMOVED)?.iter().map_err(VaultError::catalog)? {
             removals.remove_snapshot(SnapshotId::new(*row.map_err(VaultError::catalog)?.0.value()));
         }
-        for row in self.table(RELEASED)?.iter().map_err(VaultError::catalog)? {
-            let (key, _) = row.map_err(VaultError::catalog)?;
-            let (pack, snapshot) = key.value();
-            removals.release(PackId::new(*pack), SnapshotId::new(*snapshot));
+        for (pack, snapshot) in self.releases()? {
+            removals.release(pack, snapshot);
         }
         for row in self.table(CONDEMNED)?.iter().map_err(VaultError::catalog)? {
             let (key, at) = row.map_err(VaultError::catalog)?;
@@ -42,6 +40,18 @@ impl Catalog {
         let table = self.table(REMOVED)?;
         let rows = table.iter().map_err(VaultError::catalog)?;
         rows.map(|row| Ok(SnapshotId::new(*row.map_err(VaultError::catalog)?.0.value()))).collect()
+    }
+
+    /// Packs, each with a snapshot that was released from it.
+    pub(crate) fn releases(&self) -> Result<Vec<(PackId, SnapshotId)>, VaultError> {
+        let table = self.table(RELEASED)?;
+        let rows = table.iter().map_err(VaultError::catalog)?;
+        rows.map(|row| {
+            let (key, _) = row.map_err(VaultError::catalog)?;
+            let (pack, snapshot) = key.value();
+            Ok((PackId::new(*pack), SnapshotId::new(*snapshot)))
+        })
+        .collect()
     }
 
     /// True if any snapshot was ever released from a pack.

@@ -79,6 +79,15 @@ fn needs_told_by_others_are_what_they_would_be_in_full() {
             let some = some.into_iter().map(id).collect();
             assert_eq!(vault.needed_by(&some).unwrap(), union, "seed {seed}");
         }
+        for _ in 0..10 {
+            let some = ids((0..90).filter(|_| rng.random_bool(0.3)));
+            let among = vault.needs_among(&some).unwrap();
+            assert_eq!(among.len(), expected.len(), "seed {seed}");
+            for (number, expected) in (0..).zip(&expected) {
+                let both = expected.intersection(&some).copied().collect();
+                assert_eq!(among[&id(number)], both, "seed {seed}, snapshot {number}");
+            }
+        }
         let all = expected.into_iter().flatten().collect();
         assert_eq!(vault.needed_packs().unwrap(), all, "seed {seed}");
     }
@@ -144,4 +153,5 @@ fn needs_that_build_on_nothing_or_are_told_twice_are_an_error_and_never_less_tha
     vault.append(&[after(2, 1)], &[]).unwrap();
     assert!(vault.needs(&id(2)).is_err(), "what it builds on is in another chain");
     assert!(vault.needed_packs().is_err());
+    assert!(vault.needs_among(&ids([7])).is_err());
 }
