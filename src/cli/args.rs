@@ -284,6 +284,9 @@ pub struct ServeArgs {
     /// free one
     #[arg(long, value_name = "LISTEN_ADDR")]
     pub blossom: Option<std::net::SocketAddr>,
+    /// End when standard input ends: for a process that another one starts for itself
+    #[arg(long, hide = true)]
+    pub until_eof: bool,
 }
 
 /// Arguments of `relay`.
@@ -295,6 +298,9 @@ pub struct RelayArgs {
     /// Folder of the events that are kept [default: `relay` in the home]
     #[arg(long, value_name = "DIR")]
     pub store: Option<PathBuf>,
+    /// End when standard input ends: for a process that another one starts for itself
+    #[arg(long, hide = true)]
+    pub until_eof: bool,
 }
 
 /// Arguments of `demo`.

@@ -2,8 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -133,4 +136,79 @@ fn bench_that_cannot_be_says_why_in_two_lines() {
         assert!(stderr(&output).contains(why), "{args:?}: {}", stderr(&output));
         assert_eq!(stderr(&output).lines().count(), 2, "{args:?}: {}", stderr(&output));
     }
+}
+
+/// A Blossom server that takes nothing from anybody.
+fn start_refusing_server() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    thread::spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            // A connection for each question, however long.
+            thread::spawn(move || {
+                let mut lines = BufReader::new(&stream).lines().map_while(Result::ok);
+                while lines.next().is_some_and(|line| !line.is_empty()) {}
+                let answer = "HTTP/1.1 403 Forbidden\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+                let _whoever_left = (&stream).write_all(answer.as_bytes());
+            });
+        }
+    });
+    url
+}
+
+#[test]
+fn bench_measures_what_it_can_where_an_endpoint_is_dead_and_a_server_refuses() {
+    let world = World::start(0);
+    let (store, url) = (world.path("unreachable"), start_refusing_server());
+    let serve = ["serve", "--store", text(&store), "--direct", "127.0.0.1:0"];
+    let announced = ["--announce-direct", "ws://127.0.0.1:1"];
+    let (_provider, hello) = start(&[&["--json", "--relay", &world.relay][..], &serve, &announced].concat());
+    let id = hello["provider"].as_str().unwrap();
+    let named = ["bench", "--quick", "--size", "1KiB,64KiB", "--provider", id, "--blossom", &url];
+    let output = world.run(&[&["--json", "--timeout", "2s"][..], &named].concat());
+    assert!(!output.status.success());
+    assert!(stderr(&output).contains("not everything could be measured"), "{}", stderr(&output));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(rows(&report, "backups"), every(&["relay"], &SIZES));
+    assert_eq!(rows(&report, "files"), every(&["relay"], &[10 << 10]));
+    assert_eq!(rows(&report, "blobs"), every(&["relay"], &SIZES));
+    are_measured(&report, "codec", &["gb_s"]);
+    let failures = report["failures"].as_array().unwrap();
+    let failed: Vec<_> = failures.iter().map(|row| [&row["part"], &row["carrier"]]).collect();
+    let expected = [["backups", "direct"], ["files", "direct"], ["blobs", "direct"], ["blobs", "blossom"]];
+    assert_eq!(failed, expected, "each way is tried once in each part: {failures:?}");
+    assert!(failures.iter().all(|row| row["why"].as_str().is_some_and(|why| why.len() > 10)));
+    assert_eq!(blobs_at(&store), 0, "what was stored is given up");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn servers_of_a_bench_end_with_it_also_where_it_is_killed() {
+    let temporary = tempfile::tempdir().unwrap();
+    let mut bench = Command::new(env!("CARGO_BIN_EXE_blobdvm"))
+        .args(["--home", text(&temporary.path().join("home")), "bench", "--size", "1MiB"])
+        .env("TMPDIR", temporary.path())
+        .env_remove("BLOBDVM_RELAYS")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let children = || {
+        let tasks = fs::read_dir(format!("/proc/{}/task", bench.id())).unwrap();
+        let of_task =
+            |task: fs::DirEntry| fs::read_to_string(task.path().join("children")).unwrap_or_default();
+        let all: Vec<String> = tasks.map(|task| of_task(task.unwrap())).collect();
+        all.concat().split_whitespace().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let mut servers = Vec::new();
+    eventually("a relay and three providers run", || {
+        servers = children();
+        servers.len() == 4
+    });
+    bench.kill().unwrap();
+    bench.wait().unwrap();
+    // A process that has ended and that nobody has waited for has no program.
+    let runs = |pid: &String| fs::read_link(format!("/proc/{pid}/exe")).is_ok();
+    eventually("all of them have ended", || !servers.iter().any(runs));
 }

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use tempfile::TempDir;
 use tokio::time::Instant;
 
 use crate::cli::bench::report::{Backup, Folder, Moved, Rates};
@@ -28,7 +29,7 @@ const ROUND_COUNT_MAX_QUICK: u32 = 3;
 /// The row of many small files.
 const SMALL_COUNT: u64 = 1_000;
 const SMALL_COUNT_QUICK: u64 = 100;
-const SMALL_LEN: u64 = 10 * 1024;
+pub(super) const SMALL_LEN: u64 = 10 * 1024;
 const NAME: &str = "bench";
 
 impl Bench<'_> {
@@ -39,16 +40,17 @@ impl Bench<'_> {
             if self.args.quick { (ROW_LEN_QUICK, ROUND_COUNT_MAX_QUICK) } else { (ROW_LEN, ROUND_COUNT_MAX) };
         let rounds = u32::try_from(row_len / size).unwrap_or(u32::MAX).clamp(1, count_max);
         let (mut put, mut get) = (Moved::default(), Moved::default());
-        for round in 0..rounds {
-            let source = self.folder.join("source");
+        let room = self.room()?;
+        let source = room.path().join("source");
+        for _ in 0..rounds {
             let (path, env) = (source.clone(), self.context.env.clone());
             let made = off_thread(move || noise::file(&path, size, &env)).await;
             made.unwrap_or_else(|_| Err(std::io::ErrorKind::Other.into())).map_err(failed)?;
             let (done, _) = self.put(&source, size, course, &home).await?;
             put = put.and(done);
-            get = get.and(self.get(size, course, &home, round).await?);
-            fs::remove_file(&source).map_err(failed)?;
+            get = get.and(self.get(size, course, &home, room.path()).await?);
         }
+        room.close().map_err(failed)?;
         self.withdraw(&home).await?;
         let (spread, need) = (self.scheme.total(), self.scheme.need());
         let (put_s, get_s) = (put.seconds(rounds), get.seconds(rounds));
@@ -59,15 +61,16 @@ impl Bench<'_> {
     /// One row: many small files in one put.
     pub(super) async fn small_files(&self, course: Course) -> Result<Folder, CliError> {
         let home = self.new_home()?;
-        let source = self.folder.join("source");
+        let room = self.room()?;
+        let source = room.path().join("source");
         fs::create_dir(&source).map_err(failed)?;
         let files = if self.args.quick { SMALL_COUNT_QUICK } else { SMALL_COUNT };
         for index in 0..files {
             noise::file(&source.join(index.to_string()), SMALL_LEN, &self.context.env).map_err(failed)?;
         }
         let (put, outcome) = self.put(&source, files * SMALL_LEN, course, &home).await?;
-        let get = self.get(files * SMALL_LEN, course, &home, 0).await?;
-        fs::remove_dir_all(&source).map_err(failed)?;
+        let get = self.get(files * SMALL_LEN, course, &home, room.path()).await?;
+        room.close().map_err(failed)?;
         self.withdraw(&home).await?;
         Ok(Folder {
             carrier: course.carrier(),
@@ -103,8 +106,8 @@ impl Bench<'_> {
         Ok((moved, outcome))
     }
 
-    async fn get(&self, bytes: u64, course: Course, home: &Path, round: u32) -> Result<Moved, CliError> {
-        let out = self.folder.join(format!("restored-{round}"));
+    async fn get(&self, bytes: u64, course: Course, home: &Path, room: &Path) -> Result<Moved, CliError> {
+        let out = room.join("restored");
         let watch = self.watch();
         let client = self.client(course, home).await?;
         let snapshot = client.vault.latest_snapshot(NAME)?;
@@ -127,6 +130,11 @@ impl Bench<'_> {
         let monitor = std::sync::Arc::new(Unwatched);
         let client = Client::new(vault, connection, monitor, patience, self.context.env.clone());
         Ok(client.going(course.carrier, course.chunk_len))
+    }
+
+    /// A folder for the files of one row, which goes when the row is done or fails.
+    fn room(&self) -> Result<TempDir, CliError> {
+        TempDir::new_in(self.folder).map_err(failed)
     }
 
     /// A vault for one row, in the temporary folder. It is remembered, because what it stores has to be taken back.

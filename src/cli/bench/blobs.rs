@@ -9,6 +9,7 @@ use nostr::{Keys, SecretKey};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use crate::cli::bench::losses::Place;
 use crate::cli::bench::noise;
 use crate::cli::bench::report::{Blobs, Percentiles, Rates};
 use crate::cli::bench::run::{Bench, Course};
@@ -66,6 +67,12 @@ impl Way {
         };
         drop(fetched);
         Ok(())
+    }
+
+    /// Where what is measured on it stands in the report.
+    pub(super) fn place(&self, size: Option<u64>) -> Place {
+        let blossom = Place { part: "blobs", carrier: "blossom", chunk_size: None, size };
+        self.course.map_or(blossom, |course| course.place("blobs", size))
     }
 
     /// Whether what is `len` bytes long goes another way than over relays with chunks of the base protocol.
@@ -157,8 +164,8 @@ impl Bench<'_> {
         each(hashes, way, move |way, hash| async move { way.fetch(hash, len).await }).await?;
         let get = watch.read(bytes);
         way.give_up().await?;
-        let carrier = way.course.map_or("blossom", Course::carrier);
-        let (chunk_size, at_once) = (way.course.and_then(Course::chunk_size), AT_ONCE as u64);
+        let Place { carrier, chunk_size, .. } = way.place(Some(len));
+        let at_once = AT_ONCE as u64;
         let rates = Rates::of(put, get);
         Ok(Blobs { carrier, chunk_size, size: len, alone, count, at_once, store_ms, fetch_ms, rates })
     }

@@ -10,6 +10,7 @@
 //! | `codec` | the stages between a file and its shards, on one core |
 //! | `noise` | bytes that do not compress |
 //! | `cpu` | what processes have taken |
+//! | `losses` | what could not be measured |
 //! | `report` | rows, as JSON and as lines of a table |
 
 mod args;
@@ -17,6 +18,7 @@ mod backups;
 mod blobs;
 pub mod codec;
 mod cpu;
+mod losses;
 mod noise;
 mod report;
 mod run;

@@ -5,6 +5,8 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use serde::Serialize;
 
+use crate::cli::bench::losses::Loss;
+
 /// A file, or several, through a vault and back.
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct Backup {
@@ -119,6 +121,8 @@ pub(super) struct Report {
     pub(super) peaks: Vec<Peak>,
     pub(super) blobs: Vec<Blobs>,
     pub(super) codec: Vec<Stage>,
+    /// What could not be measured.
+    pub(super) failures: Vec<Loss>,
 }
 
 /// Bytes that moved, how long that took, and the CPU seconds.
@@ -191,11 +195,19 @@ impl Percentiles {
     }
 }
 
+/// What is a line of a table.
+pub(super) trait Row {
+    /// The line.
+    fn line(&self) -> String;
+}
+
 impl Backup {
     pub(super) const HEAD: &str =
         "over            size           put s     get s  put MB/s  get MB/s  put s/GiB  get s/GiB";
+}
 
-    pub(super) fn line(&self) -> String {
+impl Row for Backup {
+    fn line(&self) -> String {
         let (put, get) = (figure(self.put_s), figure(self.get_s));
         let over = over(self.carrier, self.chunk_size);
         format!("{over:<15} {:<10} {put:>9} {get:>9} {}", size(self.size), self.rates.line())
@@ -204,8 +216,10 @@ impl Backup {
 
 impl Folder {
     pub(super) const HEAD: &str = "over            files                   put s     get s     blobs  put MB/s  get MB/s  put s/GiB  get s/GiB";
+}
 
-    pub(super) fn line(&self) -> String {
+impl Row for Folder {
+    fn line(&self) -> String {
         let what = format!("{} of {}", self.files, size(self.size));
         let (put, get, blobs) = (figure(self.put_s), figure(self.get_s), self.blobs);
         let over = over(self.carrier, self.chunk_size);
@@ -215,8 +229,10 @@ impl Folder {
 
 impl Blobs {
     pub(super) const HEAD: &str = "over            size         put MB/s  get MB/s  put s/GiB  get s/GiB   store ms p50, p90, p99     fetch ms p50, p90, p99";
+}
 
-    pub(super) fn line(&self) -> String {
+impl Row for Blobs {
+    fn line(&self) -> String {
         format!(
             "{:<15} {:<12}{} {} {}",
             over(self.carrier, self.chunk_size),
@@ -233,6 +249,12 @@ impl Stage {
     pub fn line(&self) -> String {
         format!("{:<42} {:>7.2}", self.stage, self.gb_s)
     }
+}
+
+/// A way, and the size that goes it, as people call them.
+pub(super) fn over_of(carrier: &str, chunk_size: Option<u64>, bytes: Option<u64>) -> String {
+    let over = over(carrier, chunk_size);
+    bytes.map_or_else(|| over.clone(), |bytes| format!("{over}, {}", size(bytes)))
 }
 
 /// A way, as people call it.

@@ -9,10 +9,12 @@ use nostr::RelayUrl;
 use tokio::time::{sleep, timeout};
 
 use crate::cli::bench::args::BenchArgs;
+use crate::cli::bench::backups::SMALL_LEN;
 use crate::cli::bench::blobs::{BLOB_LEN, Way};
 use crate::cli::bench::codec;
 use crate::cli::bench::cpu;
-use crate::cli::bench::report::{Backup, Blobs, Folder, Peak, Report};
+use crate::cli::bench::losses::{Losses, Place};
+use crate::cli::bench::report::{Backup, Blobs, Folder, Peak, Report, Row};
 use crate::cli::bench::stage::Stage;
 use crate::cli::context::Context;
 use crate::cli::demo::failed;
@@ -69,22 +71,23 @@ pub async fn run(args: &BenchArgs, context: &Context) -> Result<Exit, CliError> 
     let stage = context.stop.unless_told(building).await??;
     let (homes, ways, passages) = Default::default();
     let bench = Bench { args, context, scheme, stage: &stage, folder: folder.path(), homes, ways, passages };
-    let measured = context.stop.unless_told(async { Ok(bench.measure(&sizes).await) }).await;
+    let measured = context.stop.unless_told(async { Ok(Box::pin(bench.measure(&sizes)).await) }).await;
     bench.clean_up().await;
     drop(bench);
     stage.end().await;
     folder.close().map_err(failed)?;
-    let report = measured??;
+    let (report, losses) = measured??;
     context.output.json(&report);
-    Ok(Exit::Ok)
+    losses.into_error().map_or(Ok(Exit::Ok), Err)
 }
 
 impl Bench<'_> {
-    async fn measure(&self, sizes: &[u64]) -> Result<Report, CliError> {
+    async fn measure(&self, sizes: &[u64]) -> Result<(Report, Losses), CliError> {
         self.look_at_blossom().await?;
         let found = self.look().await?;
         let courses = self.courses(&found).await?;
         let (spread, need) = (self.scheme.total(), self.scheme.need());
+        let mut losses = Losses::default();
         let mut report = Report {
             spread,
             need,
@@ -100,16 +103,15 @@ impl Bench<'_> {
         );
         for size in sizes {
             for course in courses.iter().filter(|course| course.matters_for(*size)) {
-                let row = self.backup(*course, *size).await?;
-                self.context.output.answer(row.line());
-                report.backups.push(row);
+                let place = course.place("backups", Some(*size));
+                let row = self.row(place, &mut losses, self.backup(*course, *size)).await;
+                report.backups.extend(row);
             }
         }
         self.head(&format!("many small files in one put, {need} of {spread}"), Folder::HEAD);
         for course in &courses {
-            let row = self.small_files(*course).await?;
-            self.context.output.answer(row.line());
-            report.files.push(row);
+            let place = course.place("files", Some(SMALL_LEN));
+            report.files.extend(self.row(place, &mut losses, self.small_files(*course)).await);
         }
         // What this process holds from here on are the blobs that it compares, and its own Blossom server.
         let peak = cpu::peak_mib(cpu::own());
@@ -118,13 +120,12 @@ impl Bench<'_> {
             "single blobs at one provider and at a Blossom server, neither sealed nor coded",
             Blobs::HEAD,
         );
-        let ways = self.every_way(&courses, &found).await?;
+        let ways = self.every_way(&courses, &found, &mut losses).await?;
         let lens: BTreeSet<u64> = sizes.iter().map(|size| (*size).min(BLOB_LEN)).collect();
         for len in lens {
             for way in ways.iter().filter(|way| way.matters_for(len)) {
-                let row = self.blobs(way, len).await?;
-                self.context.output.answer(row.line());
-                report.blobs.push(row);
+                let row = self.row(way.place(Some(len)), &mut losses, self.blobs(way, len)).await;
+                report.blobs.extend(row);
             }
         }
         self.head(&format!("stages on one core, GB/s of plaintext, {need} of {spread}"), "");
@@ -135,7 +136,35 @@ impl Bench<'_> {
         report.peaks.extend(self.stage.server_peaks());
         let peaks = report.peaks.iter().map(|peak| format!("{} {} MiB", peak.process, peak.peak_mib));
         self.context.output.answer(format_args!("\npeak memory: {}", peaks.collect::<Vec<_>>().join(", ")));
-        Ok(report)
+        report.failures.clone_from(&losses.all);
+        Ok((report, losses))
+    }
+
+    /// Says a row, and hands it on; none where it cannot be measured, or nothing could on this way.
+    async fn row<T: Row>(
+        &self,
+        place: Place,
+        losses: &mut Losses,
+        measured: impl Future<Output = Result<T, CliError>>,
+    ) -> Option<T> {
+        if losses.are_on(&place) {
+            return None;
+        }
+        match measured.await {
+            Ok(row) => {
+                self.context.output.answer(row.line());
+                Some(row)
+            }
+            Err(error) => {
+                self.lose(place, error, losses);
+                None
+            }
+        }
+    }
+
+    fn lose(&self, place: Place, error: CliError, losses: &mut Losses) {
+        self.context.output.warn(format_args!("{} is not measured: {}", place.name(), error.happened()));
+        losses.add(place, error);
     }
 
     /// What the providers announce. All that are named must be there.
@@ -195,11 +224,19 @@ impl Bench<'_> {
         self.passages.get().cloned().unwrap_or_default()
     }
 
-    async fn every_way(&self, courses: &[Course], found: &[ProviderTerms]) -> Result<Vec<Way>, CliError> {
+    async fn every_way(
+        &self,
+        courses: &[Course],
+        found: &[ProviderTerms],
+        losses: &mut Losses,
+    ) -> Result<Vec<Way>, CliError> {
         let mut ways = Vec::new();
         if let Some(terms) = found.first() {
             for course in courses {
-                ways.push(self.way_to(terms, *course).await?);
+                match self.way_to(terms, *course).await {
+                    Ok(way) => ways.push(way),
+                    Err(error) => self.lose(course.place("blobs", None), error, losses),
+                }
             }
         }
         match &self.stage.blossom {
@@ -286,6 +323,11 @@ impl Course {
     /// The length of chunks, where there are any.
     pub(super) fn chunk_size(self) -> Option<u64> {
         (self.carrier != CarrierChoice::Direct).then_some(self.chunk_len.bytes())
+    }
+
+    /// Where what is measured on it stands in the report.
+    pub(super) fn place(self, part: &'static str, size: Option<u64>) -> Place {
+        Place { part, carrier: self.carrier(), chunk_size: self.chunk_size(), size }
     }
 
     /// Whether what is `len` bytes long goes another way than it does with chunks of the base protocol.

@@ -123,7 +123,9 @@ impl Server {
             .env_remove("BLOBDVM_HOME")
             .env_remove("BLOBDVM_RELAYS")
             .env_remove("BLOBDVM_CARRIER")
-            .stdin(Stdio::null())
+            .arg("--until-eof")
+            // Held open as long as this process lives, and no longer, however it ends.
+            .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(File::create(&log).map_err(failed)?)
             .kill_on_drop(true)
