@@ -9,7 +9,7 @@ use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::names::{count, day, npub, provider};
 use crate::cli::printable::plain;
-use crate::client::{Member, Roster, Standing};
+use crate::client::{DirectStanding, Member, Roster, Standing};
 use crate::types::{ProviderId, Timestamp};
 use crate::vault::{KnownProvider, ProviderRecord, Settings};
 
@@ -30,6 +30,10 @@ struct Row {
     max_file_size: Option<u64>,
     retention_hours: Option<u64>,
     extensions: Vec<String>,
+    endpoints: Vec<String>,
+    /// `open`, `failed` or `untried`.
+    direct: Option<&'static str>,
+    direct_error: Option<String>,
     last_seen: Option<Timestamp>,
     record: Option<ProviderRecord>,
 }
@@ -87,6 +91,9 @@ async fn list(context: &Context) -> Result<Exit, CliError> {
     let known = client.vault.settings().providers;
     let mut rows: Vec<_> =
         roster.members.iter().map(|(id, member)| Row::new(*id, Some(member), known.get(id))).collect();
+    for (row, id) in rows.iter_mut().zip(roster.members.keys()) {
+        row.goes(client.exchange.direct_standing(*id));
+    }
     let mut silent: Vec<_> = roster.failures.iter().map(|failure| failure.provider).collect();
     silent.extend(known.keys());
     silent.sort();
@@ -124,9 +131,23 @@ impl Row {
             extensions: terms.map_or_else(Vec::new, |terms| {
                 terms.extensions.iter().map(|extension| extension.as_str().to_owned()).collect()
             }),
+            endpoints: terms
+                .map_or_else(Vec::new, |terms| terms.endpoints.iter().map(ToString::to_string).collect()),
+            direct: None,
+            direct_error: None,
             last_seen: known.map(|known| known.last_seen),
             record: known.map(|known| known.record),
         }
+    }
+
+    /// How it was reached just now.
+    fn goes(&mut self, standing: DirectStanding) {
+        (self.direct, self.direct_error) = match standing {
+            DirectStanding::Unannounced => (None, None),
+            DirectStanding::Untried => (Some("untried"), None),
+            DirectStanding::Open => (Some("open"), None),
+            DirectStanding::Failed { why } => (Some("failed"), Some(why)),
+        };
     }
 
     /// The row for people: who, what it offers, and what it has done as far as there is anything to tell.
@@ -140,6 +161,13 @@ impl Row {
         let name = self.label.as_deref().unwrap_or(&self.name);
         let mut lines = vec![plain(&format!("{}  {state:<7}  {name}", self.npub)).trim_end().to_owned()];
         lines.push(format!("    {}", self.offer().join(", ")));
+        match (self.direct, &self.direct_error) {
+            (_, Some(why)) => lines.push(plain(&format!("    no direct path: {why}"))),
+            (Some("untried"), _) => {
+                lines.push(plain(&format!("    announces a direct path: {}", self.endpoints.join(", "))));
+            }
+            _ => {}
+        }
         if let Some(operator) = &self.operator {
             lines.push(plain(&format!("    run by {operator}")));
         }
@@ -157,7 +185,8 @@ impl Row {
             let seen = self.last_seen.map(|seen| format!("last heard on {}", day(seen)));
             return ["does not answer".to_owned()].into_iter().chain(seen).collect();
         }
-        let latency = self.latency_ms.map(|latency| format!("answers in {latency} ms"));
+        let way = if self.direct == Some("open") { " directly" } else { "" };
+        let latency = self.latency_ms.map(|latency| format!("answers in {latency} ms{way}"));
         let days = self.retention_hours.map(|hours| format!("keeps {}", count(hours / 24, "day")));
         let size = self.max_file_size.map(|size| format!("takes blobs up to {}", ByteSize::b(size)));
         [latency, days, size].into_iter().flatten().collect()

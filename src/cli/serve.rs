@@ -18,7 +18,7 @@ use crate::provider::{
 };
 use crate::transport::Carrier;
 use crate::types::ProviderId;
-use crate::types::limits::BLOB_LEN_MAX;
+use crate::types::limits::{BLOB_LEN_MAX, DIRECT_CONNECTION_COUNT_MAX};
 use crate::wire::tags::parse_endpoint;
 
 /// What `--json` prints once the provider serves.
@@ -101,7 +101,12 @@ fn options(args: &ServeArgs) -> Result<ProviderOptions, CliError> {
         ));
     }
     let announce = args.announce_direct.iter().map(|text| endpoint(text)).collect::<Result<_, _>>()?;
-    let direct = DirectOptions { listen: args.direct.clone(), announce, ..DirectOptions::default() };
+    let direct = DirectOptions {
+        listen: args.direct.clone(),
+        announce,
+        connection_count_max: args.max_connections.map_or(DIRECT_CONNECTION_COUNT_MAX, usize::from),
+        address_connection_count_max: args.max_connections_per_address.map(usize::from),
+    };
     Ok(ProviderOptions {
         direct,
         name: args.name.clone(),

@@ -54,7 +54,7 @@ pub use catch_up::CaughtUp;
 pub use directory::{Directory, ProviderTerms};
 pub use error::{ClientError, Failure};
 pub use exchange::{
-    Acquaintance, AuditSample, AuditVerdict, Audited, CarrierChoice, Exchange, ExchangeError,
+    Acquaintance, AuditSample, AuditVerdict, Audited, CarrierChoice, DirectStanding, Exchange, ExchangeError,
     ExchangeOptions, Receipt, StoreOptions, measure_relays,
 };
 pub use get::{

@@ -111,7 +111,9 @@ impl Provider {
         let options = ProviderOptions { max_file_size: options.max_file_size.min(BLOB_LEN_MAX), ..options };
         let id = ProviderId::new(keys.public_key().to_bytes());
         let (direct, len_max) = (&options.direct, options.max_file_size);
-        let listener = DirectListener::bind(&direct.listen, direct.connection_count_max, len_max).await?;
+        let count_max = direct.connection_count_max;
+        let from_one = direct.address_connection_count_max.unwrap_or_else(|| count_max.div_ceil(2));
+        let listener = DirectListener::bind(&direct.listen, count_max, from_one, len_max).await?;
         let endpoints = endpoints(&options.direct, &listener)?;
         let subscription = carrier.subscribe(filters(id, keys.public_key(), env.now())).await?;
         let (replies, waiting) = mpsc::channel(REPLY_QUEUE_COUNT_MAX);

@@ -43,12 +43,16 @@ pub struct DirectOptions {
     pub announce: Vec<RelayUrl>,
     /// Clients that are connected at once.
     pub connection_count_max: usize,
+    /// Of these, clients from one address (of version 6, from one network of 64 bits); half of all where nothing is said.
+    /// Whoever stands behind a proxy or a tunnel has the same address as everybody there.
+    pub address_connection_count_max: Option<usize>,
 }
 
 impl Default for DirectOptions {
     fn default() -> Self {
         let connection_count_max = DIRECT_CONNECTION_COUNT_MAX;
-        Self { listen: Vec::new(), announce: Vec::new(), connection_count_max }
+        let address_connection_count_max = None;
+        Self { listen: Vec::new(), announce: Vec::new(), connection_count_max, address_connection_count_max }
     }
 }
 

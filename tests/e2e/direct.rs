@@ -1,8 +1,10 @@
 //! Blobs without relays: between real processes, and what happens where the direct path fails.
 
 use std::fs;
-use std::net::TcpListener;
+use std::io::{ErrorKind, Read};
+use std::net::{TcpListener, TcpStream};
 use std::process::Command;
+use std::time::Duration;
 
 use crate::support::{Provider, World, eventually, len_below, stderr, text};
 
@@ -173,5 +175,56 @@ fn provider_opens_no_port_unless_told() {
         let target = fs::read_link(file.path()).unwrap_or_default().display().to_string();
         let inode = target.strip_prefix("socket:[").and_then(|rest| rest.strip_suffix(']'));
         assert!(!inode.is_some_and(|inode| listening.iter().any(|found| found == inode)), "it listens");
+    }
+}
+
+#[test]
+fn so_many_clients_may_be_connected_as_the_provider_was_told() {
+    let address = free_address();
+    let limits = ["--max-connections", "9", "--max-connections-per-address", "7"];
+    let _world = World::start_with(1, &[&["--direct", &address][..], &limits].concat());
+    let is_open = |stream: &TcpStream| {
+        stream.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
+        // Who has a place is waited for; who has none is hung up on.
+        (&*stream).read(&mut [0]).is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
+    };
+    let streams: Vec<_> = (0..8).map(|_| TcpStream::connect(&address).unwrap()).collect();
+    assert_eq!(streams.iter().filter(|stream| is_open(stream)).count(), 7);
+
+    let world = World::start(0);
+    for limit in ["--max-connections", "--max-connections-per-address"] {
+        let without_direct = world.run(&["serve", limit, "9"]);
+        assert_eq!(without_direct.status.code(), Some(2), "{}", stderr(&without_direct));
+        let none = world.run(&["serve", "--direct", "127.0.0.1:0", limit, "0"]);
+        assert_eq!(none.status.code(), Some(2), "{}", stderr(&none));
+    }
+}
+
+#[test]
+fn providers_says_who_answers_directly_and_why_somebody_does_not() {
+    let mut world = World::start_with(1, DIRECT);
+    world.add_provider(&[DIRECT, &["--announce-direct", "ws://127.0.0.1:1"]].concat());
+    world.add_provider(&[]);
+    let direct = |way: &[&str]| {
+        let rows = world.json(&with(way, &["providers"]));
+        let of = |provider: &Provider| {
+            let row = rows.as_array().unwrap().iter().find(|row| row["provider"] == provider.id).unwrap();
+            let endpoints = row["endpoints"].as_array().unwrap().len();
+            (endpoints, row["direct"].as_str().map(str::to_owned), row["direct_error"].is_null())
+        };
+        world.providers.iter().map(of).collect::<Vec<_>>()
+    };
+    let told = |standing: &str| Some(standing.to_owned());
+    let strangers = [(1, told("untried"), true), (1, told("untried"), true), (0, None, true)];
+    assert_eq!(direct(&[]), strangers, "nobody asks strangers to be reached");
+    for provider in &world.providers {
+        assert!(world.run(&["providers", "trust", &provider.id]).status.success());
+    }
+    assert_eq!(direct(&[]), [(1, told("open"), true), (1, told("failed"), false), (0, None, true)]);
+    assert_eq!(direct(&["--carrier", "relay"]), strangers);
+    let said = world.run(&["providers"]);
+    let said = String::from_utf8_lossy(&said.stdout);
+    for words in [" ms directly, ", "    no direct path: endpoint ws://127.0.0.1:1"] {
+        assert_eq!(said.matches(words).count(), 1, "{said}");
     }
 }

@@ -13,7 +13,7 @@ use crate::client::exchange::link::Link;
 use crate::client::exchange::passages::Passages;
 use crate::client::exchange::record::Records;
 use crate::client::exchange::window::{Pass, Window};
-use crate::client::exchange::{Acquaintance, CarrierChoice, ExchangeError, ExchangeOptions};
+use crate::client::exchange::{Acquaintance, CarrierChoice, DirectStanding, ExchangeError, ExchangeOptions};
 use crate::env::Env;
 use crate::transport::Carrier;
 use crate::transport::direct::Nearness;
@@ -139,6 +139,12 @@ impl Exchange {
     /// The terms of a provider that was added.
     pub fn terms(&self, provider: ProviderId) -> Option<ProviderTerms> {
         self.links().get(&provider).map(|link| link.terms.clone())
+    }
+
+    /// How the direct path to a provider stands; that of one who was not added is unknown, and so unannounced.
+    pub fn direct_standing(&self, provider: ProviderId) -> DirectStanding {
+        let link = self.links().get(&provider).cloned();
+        link.map_or(DirectStanding::Unannounced, |link| link.direct_way().standing())
     }
 
     /// Which way exchanges take.

@@ -36,5 +36,5 @@ mod window;
 pub use audit::{AuditSample, AuditVerdict, Audited};
 pub use error::ExchangeError;
 pub use handle::Exchange;
-pub use options::{Acquaintance, CarrierChoice, ExchangeOptions, Receipt, StoreOptions};
+pub use options::{Acquaintance, CarrierChoice, DirectStanding, ExchangeOptions, Receipt, StoreOptions};
 pub use passages::measure_relays;

@@ -47,6 +47,22 @@ pub enum CarrierChoice {
     Direct,
 }
 
+/// How the direct path to a provider stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DirectStanding {
+    /// The provider announces no endpoint.
+    Unannounced,
+    /// No connection was wanted so far, or it is being made.
+    Untried,
+    /// There is a connection.
+    Open,
+    /// The last one could not be made, or broke off.
+    Failed {
+        /// Why, as a lowercase fragment.
+        why: String,
+    },
+}
+
 impl ExchangeOptions {
     /// How many chunks of one blob are under way, if they have this length.
     pub(super) fn window_of(&self, chunk_len: ChunkLen) -> u32 {

@@ -15,7 +15,7 @@ use crate::client::ProviderTerms;
 use crate::client::exchange::direct::Channel;
 use crate::client::exchange::direct::endpoints::{EndpointIndex, Endpoints};
 use crate::client::exchange::drive::now;
-use crate::client::exchange::options::CarrierChoice;
+use crate::client::exchange::options::{CarrierChoice, DirectStanding};
 use crate::env::Env;
 use crate::transport::direct::{DirectConnection, DirectError, Nearness, Target, dial, has_fast_aes};
 use crate::types::limits::DIRECT_FETCH_LEN_MAX;
@@ -126,6 +126,18 @@ impl DirectWay {
     /// Whether there is a connection.
     pub(in crate::client::exchange) fn is_open(&self) -> bool {
         matches!(&*self.state.borrow(), State::Open { channel, .. } if !channel.is_closed())
+    }
+
+    /// How it stands, for people.
+    pub(in crate::client::exchange) fn standing(&self) -> DirectStanding {
+        if self.whom.endpoints.is_empty() {
+            return DirectStanding::Unannounced;
+        }
+        match &*self.state.borrow() {
+            State::Open { channel, .. } if !channel.is_closed() => DirectStanding::Open,
+            State::Failed(error) => DirectStanding::Failed { why: error.to_string() },
+            State::Open { .. } | State::Dialing { .. } | State::Idle => DirectStanding::Untried,
+        }
     }
 
     /// An open connection. Where there is no other way it is tried again and again, for `patience`.
