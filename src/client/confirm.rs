@@ -24,6 +24,8 @@ pub(crate) const KEEP_FOR: Duration = Duration::from_secs(30 * 86_400);
 /// Packs that were recorded behind one that is asked for, and are asked for with it: what a put that was cut off has stored
 /// is asked for in the order in which it was recorded, and a question for each would take a long line long.
 const NEIGHBOUR_COUNT: usize = 150;
+/// Packs that are asked about at a time. What is known of each while it is asked for takes about a kilobyte.
+const ASKED_TOGETHER: usize = 4_000;
 /// How long with it: time enough to put again.
 pub(crate) const KEEP_FOR_SHORT: Duration = Duration::from_secs(12 * 3_600);
 
@@ -153,12 +155,51 @@ impl Confirmer {
         mender.mend_all(weak, &mut RepairLimits::NONE.clone(), tell).await
     }
 
+    /// True if all of so many packs are still there as [`all_there`](Self::all_there) says. No verdict is remembered, nor
+    /// what was heard.
+    pub(crate) async fn are_all_still_there(
+        &mut self,
+        packs: &BTreeSet<PackId>,
+        client: &Client,
+        roster: &Roster,
+    ) -> Result<bool, ClientError> {
+        let mut left = packs.iter().copied();
+        loop {
+            let part: BTreeSet<_> = left.by_ref().take(ASKED_TOGETHER).collect();
+            if part.is_empty() {
+                return Ok(true);
+            }
+            self.ask_together(&part, client, roster).await?;
+            let verdicts = std::mem::take(&mut self.verdicts);
+            self.heard.clear();
+            if verdicts.values().any(|verdict| !matches!(verdict, Judgement::Good)) {
+                return Ok(false);
+            }
+        }
+    }
+
     /// Promises heard since the last call, to be recorded.
     pub(crate) fn take_heard(&mut self) -> Vec<Promises> {
         std::mem::take(&mut self.heard)
     }
 
     async fn ask(
+        &mut self,
+        packs: &BTreeSet<PackId>,
+        client: &Client,
+        roster: &Roster,
+    ) -> Result<(), ClientError> {
+        let mut left = packs.iter().copied();
+        loop {
+            let part: BTreeSet<_> = left.by_ref().take(ASKED_TOGETHER).collect();
+            if part.is_empty() {
+                return Ok(());
+            }
+            self.ask_together(&part, client, roster).await?;
+        }
+    }
+
+    async fn ask_together(
         &mut self,
         packs: &BTreeSet<PackId>,
         client: &Client,

@@ -138,11 +138,16 @@ impl Refs {
         }
         let lists = tags.chunks(REF_COUNT_MAX).map(|part| RefList::new(part.to_vec(), key));
         let lists = lists.collect::<Result<Vec<_>, _>>()?;
+        Ok((Self::of_lists(lists.iter().map(|list| list.tag).collect())?, lists))
+    }
+
+    /// Names lists that were made before, of [`REF_COUNT_MAX`] tags each, and the last of as many as are left.
+    pub fn of_lists(lists: Vec<Tag>) -> Result<Self, FormatError> {
         if lists.len() > LIST_TAG_COUNT_MAX {
             let (count, max) = (lists.len() as u64, LIST_TAG_COUNT_MAX as u64);
             return Err(FormatError::TooMany { what: "reference lists", count, max });
         }
-        Ok((Self::Lists(lists.iter().map(|list| list.tag).collect()), lists))
+        Ok(Self::Lists(lists))
     }
 }
 

@@ -2,11 +2,15 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::{self, Cursor, Read};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Duration;
 
-use blobdvm::client::{ClientError, PruneOptions, RemoveOptions};
+use blobdvm::client::{ClientError, PruneOptions, PutOptions, RemoveOptions};
+use blobdvm::erasure::Scheme;
 
 use crate::decode::decode;
-use crate::support::stderr;
+use crate::support::{noise, stderr};
 use crate::vault_net::{VaultNet, put, remove};
 
 /// A file that two snapshots share, and one that only one of them has.
@@ -228,4 +232,54 @@ async fn a_mostly_dead_pack_is_stored_anew_and_its_space_comes_back() {
     world.restores("a", "few").await;
     world.recover("b", "a").await;
     world.restores("b", "few").await;
+}
+
+/// A stream that is at its end only when it is told so.
+struct Held {
+    bytes: Cursor<Vec<u8>>,
+    at_end: Sender<()>,
+    go_on: Receiver<()>,
+}
+
+impl Read for Held {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.bytes.read(buffer)?;
+        if count == 0 {
+            self.at_end.send(()).unwrap();
+            self.go_on.recv().unwrap();
+        }
+        Ok(count)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_put_that_took_long_asks_again_whether_what_it_builds_on_was_let_go() {
+    for is_let_go in [false, true] {
+        let world = VaultNet::start().await;
+        let one = world.put("a", "one", &[SHARED]).await;
+        world.recover("b", "a").await;
+        let (at_end, has_come) = channel();
+        let (release, go_on) = channel();
+        let bytes = Cursor::new(noise(SHARED.1, SHARED.0));
+        let mut client = world.client("a").await;
+        let putting = tokio::spawn(async move {
+            let options = PutOptions::new(Scheme::new(2, 3).unwrap());
+            let put = client.put_stream("long", Held { bytes, at_end, go_on }, &options).await;
+            (put.map(|outcome| outcome.packs), client)
+        });
+        tokio::task::spawn_blocking(move || has_come.recv().unwrap()).await.unwrap();
+        if is_let_go {
+            // The device that puts has not heard of it.
+            world.remove("b", one).await.unwrap();
+        }
+        world.clock.advance(Duration::from_secs(2 * 3_600));
+        release.send(()).unwrap();
+        let (put, client) = putting.await.unwrap();
+        drop(client);
+        if is_let_go {
+            assert!(matches!(put, Err(ClientError::LetGoMeanwhile)), "{put:?}");
+        } else {
+            assert_eq!(put.unwrap(), 0, "everything was there");
+        }
+    }
 }

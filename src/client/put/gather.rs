@@ -32,8 +32,6 @@ pub(crate) struct Gather<'a> {
     builder: TreeBuilder,
     before: Before,
     seen_key: TagKey,
-    /// Segments of the file that is being read.
-    tags: Vec<Tag>,
     /// Files that have several links, by their group, with their attributes.
     links: BTreeMap<u64, (File, Vec<Xattr>)>,
     update: SeenUpdate,
@@ -74,7 +72,6 @@ impl<'a> Gather<'a> {
             builder: TreeBuilder::new(keys.tree_tag_key()),
             before,
             seen_key: keys.seen_tag_key(),
-            tags: Vec::new(),
             links: BTreeMap::new(),
             update: SeenUpdate::default(),
             counts: Counts::default(),
@@ -141,13 +138,12 @@ impl<'a> Gather<'a> {
     async fn read(&mut self, reading: Reading, client: &mut Client) -> Result<(), ClientError> {
         match reading {
             Reading::Segment { plain, tag } => {
-                self.tags.push(tag);
+                self.builder.segment(tag, &is_known(client))?;
                 self.store.take(plain, tag, client, self.roster).await
             }
             Reading::File { entry, whole, seen } => {
-                let tags = std::mem::take(&mut self.tags);
                 let bytes = (whole.len, whole.sha256);
-                let file = self.builder.file(bytes, whole.holes, tags, &is_known(client))?;
+                let file = self.builder.file(bytes, whole.holes, &is_known(client))?;
                 if let Some(seen) = seen {
                     self.update.add(&seen);
                 }
@@ -155,7 +151,7 @@ impl<'a> Gather<'a> {
             }
             Reading::Trouble(trouble) => {
                 if trouble.why != Why::Changed {
-                    self.tags.clear();
+                    self.builder.drop_file();
                 }
                 self.troubles.add(trouble);
                 Ok(())

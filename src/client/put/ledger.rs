@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use crate::client::error::ClientError;
 use crate::client::upload::Kept;
 use crate::format::{ContentItem, Pack, PlacementItem, Promise, Promises, Segment};
-use crate::types::{PackId, ProviderId};
+use crate::types::{PackId, ProviderId, Tag};
 use crate::vault::Vault;
 
 /// So many packs are recorded at once.
@@ -31,18 +31,27 @@ pub(crate) struct Ledger {
 struct Book {
     /// Sealed segments: some of their packs may be on their way, or not even full.
     segments: Vec<Segment>,
+    /// Their names.
+    tags: BTreeSet<Tag>,
     /// Packs whose shards all have receipts.
     packs: Vec<(Pack, Vec<Kept>)>,
     /// When the first of them was stored.
     since: Option<Instant>,
-    /// All packs that this put has stored.
+    /// Packs that were stored, as far as a segment that waits may lie in one.
     stored: BTreeSet<PackId>,
 }
 
 impl Ledger {
     /// A segment was sealed.
     pub(crate) fn sealed(&self, segment: Segment) {
-        self.book().segments.push(segment);
+        let mut book = self.book();
+        book.tags.insert(segment.tag);
+        book.segments.push(segment);
+    }
+
+    /// Whether the segment was sealed, and waits to be recorded.
+    pub(crate) fn is_waiting(&self, tag: &Tag) -> bool {
+        self.book().tags.contains(tag)
     }
 
     /// A pack was stored.
@@ -107,7 +116,14 @@ impl Book {
         self.since = None;
         let is_stored =
             |segment: &mut Segment| segment.pieces.iter().all(|it| self.stored.contains(&it.pack));
-        let ready = self.segments.extract_if(.., is_stored).collect();
+        let ready: Vec<Segment> = self.segments.extract_if(.., is_stored).collect();
+        for segment in &ready {
+            self.tags.remove(&segment.tag);
+        }
+        // A segment is here before the first of its packs is stored: what no other one lies in is done with.
+        let lain_in: BTreeSet<_> =
+            self.segments.iter().flat_map(|segment| &segment.pieces).map(|piece| piece.pack).collect();
+        self.stored.retain(|pack| lain_in.contains(pack));
         (std::mem::take(&mut self.packs), ready)
     }
 }
@@ -190,5 +206,6 @@ mod tests {
         drop(vault);
         let left = Home::open(&folder.path().join("home"), &env).unwrap().unfinished().left();
         assert!(left.is_empty(), "{left:?}");
+        assert!(ledger.book().stored.is_empty() && ledger.book().tags.is_empty(), "nothing is held for ever");
     }
 }

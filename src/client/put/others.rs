@@ -76,9 +76,8 @@ impl Client {
         }
         let caught = self.catch_up().await?;
         check_chains(&caught)?;
-        let needs: Vec<_> = needs.iter().copied().collect();
         let mut confirmer = Confirmer::new(*standard, BTreeSet::new());
-        if confirmer.all_there(&needs, self, roster).await? {
+        if confirmer.are_all_still_there(needs, self, roster).await? {
             Ok(())
         } else {
             Err(ClientError::LetGoMeanwhile)

@@ -27,10 +27,8 @@ pub(crate) struct SegmentStore {
     confirmer: Confirmer,
     builder: PackBuilder,
     uploads: JoinSet<Result<(), ClientError>>,
-    /// Segments of this put that were sealed in it.
-    fresh: BTreeSet<Tag>,
     ledger: Ledger,
-    /// Packs that the snapshot needs, old and new.
+    /// Packs that the snapshot needs: confirmed or stored in this run.
     needs: BTreeSet<PackId>,
     packs: u64,
 }
@@ -50,7 +48,6 @@ impl SegmentStore {
             confirmer,
             builder: PackBuilder::new(scheme),
             uploads: JoinSet::new(),
-            fresh: BTreeSet::new(),
             ledger: Ledger::default(),
             needs: BTreeSet::new(),
             packs: 0,
@@ -70,10 +67,9 @@ impl SegmentStore {
         client: &mut Client,
         roster: &Roster,
     ) -> Result<(), ClientError> {
-        if self.fresh.contains(&tag) || self.reuse(&tag, client, roster).await? {
+        if self.ledger.is_waiting(&tag) || self.reuse(&tag, client, roster).await? {
             return Ok(());
         }
-        self.fresh.insert(tag);
         let plain_len = u32::try_from(plain.len()).expect("a segment is at most 4 MiB");
         let mut rng = client.env.rng();
         let sealed = off_thread(move || segment::seal_in_place(plain, &mut rng))
@@ -97,7 +93,7 @@ impl SegmentStore {
         roster: &Roster,
     ) -> Result<bool, ClientError> {
         for tag in tags {
-            if !self.fresh.contains(tag) && !self.reuse(tag, client, roster).await? {
+            if !self.ledger.is_waiting(tag) && !self.reuse(tag, client, roster).await? {
                 return Ok(false);
             }
         }
@@ -117,10 +113,13 @@ impl SegmentStore {
         Ok(Stored { needs: self.needs, packs: self.packs })
     }
 
-    /// True if the vault has the segment and its packs were confirmed in this run.
+    /// True if the vault has the segment, and its packs were confirmed or stored in this run.
     async fn reuse(&mut self, tag: &Tag, client: &Client, roster: &Roster) -> Result<bool, ClientError> {
         for known in client.vault.segments(tag)? {
             let packs: Vec<_> = known.pieces.iter().map(|piece| piece.pack).collect();
+            if packs.iter().all(|pack| self.needs.contains(pack)) {
+                return Ok(true);
+            }
             if self.confirmer.all_there(&packs, client, roster).await? {
                 self.needs.extend(packs);
                 return Ok(true);

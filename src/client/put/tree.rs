@@ -4,9 +4,9 @@ use sha2::{Digest, Sha256};
 
 use crate::client::error::ClientError;
 use crate::crypt::TagKey;
-use crate::format::{ContentItem, Entry, EntryKind, File, Hole, Refs, TreePage};
+use crate::format::{ContentItem, Entry, EntryKind, File, Hole, RefList, Refs, TreePage};
 use crate::types::Tag;
-use crate::types::limits::PAGE_ENTRY_COUNT_MAX;
+use crate::types::limits::{PAGE_ENTRY_COUNT_MAX, REF_COUNT_MAX};
 
 /// Bytes of entries that a page never exceeds, so that it is below what a record holds.
 const PAGE_BYTES_MAX: usize = 448 * 1024;
@@ -20,6 +20,10 @@ pub(crate) struct TreeBuilder {
     folders: Vec<Folder>,
     items: Vec<ContentItem>,
     items_len: usize,
+    /// Of the file that is being read: lists of its first segments,
+    lists: Vec<Tag>,
+    /// and the segments behind those.
+    segments: Vec<Tag>,
 }
 
 #[derive(Default)]
@@ -34,7 +38,8 @@ struct Folder {
 impl TreeBuilder {
     /// A builder that names pages under `key`.
     pub(crate) fn new(key: TagKey) -> Self {
-        Self { key, folders: vec![Folder::default()], items: Vec::new(), items_len: 0 }
+        let (items, lists, segments) = Default::default();
+        Self { key, folders: vec![Folder::default()], items, items_len: 0, lists, segments }
     }
 
     /// What is added next is in this folder.
@@ -74,15 +79,36 @@ impl TreeBuilder {
         Ok(())
     }
 
-    /// A file's bytes as they are recorded: its segments are `tags`, in order.
+    /// The next segment of the file that is being read. However long it is, no more than one list of them is held.
+    pub(crate) fn segment(&mut self, tag: Tag, is_known: &impl IsKnown) -> Result<(), ClientError> {
+        if self.segments.len() == REF_COUNT_MAX {
+            self.close_list(is_known)?;
+        }
+        self.segments.push(tag);
+        Ok(())
+    }
+
+    /// The file that is being read will not be recorded.
+    pub(crate) fn drop_file(&mut self) {
+        self.segments.clear();
+        self.lists.clear();
+    }
+
+    /// The bytes of the file that is being read as they are recorded, after its last segment.
     pub(crate) fn file(
         &mut self,
         (len, sha256): (u64, [u8; 32]),
         holes: Vec<Hole>,
-        tags: Vec<Tag>,
         is_known: &impl IsKnown,
     ) -> Result<File, ClientError> {
-        Ok(File { len, sha256, holes, content: self.refs(tags, is_known)? })
+        let content = if self.lists.is_empty() {
+            let tags = std::mem::take(&mut self.segments);
+            self.refs(tags, is_known)?
+        } else {
+            self.close_list(is_known)?;
+            Refs::of_lists(std::mem::take(&mut self.lists))?
+        };
+        Ok(File { len, sha256, holes, content })
     }
 
     /// What has to be recorded so far, if it is much.
@@ -120,12 +146,23 @@ impl TreeBuilder {
     fn refs(&mut self, tags: Vec<Tag>, is_known: &impl IsKnown) -> Result<Refs, ClientError> {
         let (refs, lists) = Refs::of(tags, &self.key)?;
         for list in lists {
-            if !is_known(&list.tag)? {
-                self.items_len += list.tags.len() * Tag::LEN;
-                self.items.push(ContentItem::RefList(list));
-            }
+            self.add_list(list, is_known)?;
         }
         Ok(refs)
+    }
+
+    fn close_list(&mut self, is_known: &impl IsKnown) -> Result<(), ClientError> {
+        let list = RefList::new(std::mem::take(&mut self.segments), &self.key)?;
+        self.lists.push(list.tag);
+        self.add_list(list, is_known)
+    }
+
+    fn add_list(&mut self, list: RefList, is_known: &impl IsKnown) -> Result<(), ClientError> {
+        if !is_known(&list.tag)? {
+            self.items_len += list.tags.len() * Tag::LEN;
+            self.items.push(ContentItem::RefList(list));
+        }
+        Ok(())
     }
 }
 
@@ -151,4 +188,49 @@ fn entry_len(entry: &Entry) -> usize {
     };
     let refs = refs.map_or(0, |(Refs::Direct(tags) | Refs::Lists(tags))| tags.len() * Tag::LEN);
     FIELDS_LEN + entry.name.len() + entry.user.len() + entry.group.len() + xattrs + refs + other
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    fn tag(number: usize) -> Tag {
+        let mut bytes = [7; 32];
+        bytes[..8].copy_from_slice(&number.to_be_bytes());
+        Tag::new(bytes)
+    }
+
+    fn key() -> TagKey {
+        TagKey::new([1; 32])
+    }
+
+    #[test]
+    fn content_of_a_file_is_the_same_whether_its_segments_come_one_by_one_or_together() {
+        for count in [0, 1, 1_024, 1_025, REF_COUNT_MAX, REF_COUNT_MAX + 1, 2 * REF_COUNT_MAX + 5] {
+            let tags: Vec<_> = (0..count).map(tag).collect();
+            let (expected, lists) = Refs::of(tags.clone(), &key()).unwrap();
+            let mut builder = TreeBuilder::new(key());
+            // What is known already, and what belongs to another file, is nothing to this one.
+            builder.segment(tag(99), &|_: &Tag| Ok(false)).unwrap();
+            builder.drop_file();
+            let known: BTreeSet<_> = lists.iter().take(1).map(|list| list.tag).collect();
+            let is_known = |tag: &Tag| Ok(known.contains(tag));
+            for tag in tags {
+                builder.segment(tag, &is_known).unwrap();
+                assert!(builder.segments.len() <= REF_COUNT_MAX, "no more than a list is held");
+            }
+            let file = builder.file((1, [0; 32]), Vec::new(), &is_known).unwrap();
+            assert_eq!(file.content, expected, "{count}");
+            let recorded = builder.take_items(0).into_iter().map(|item| match item {
+                ContentItem::RefList(list) => (list.tag, list.tags),
+                other => panic!("{other:?}"),
+            });
+            let expected = lists.into_iter().skip(1).map(|list| (list.tag, list.tags));
+            assert!(recorded.eq(expected), "{count}");
+            let next = builder.file((0, [0; 32]), Vec::new(), &is_known).unwrap();
+            assert_eq!(next.content, Refs::Direct(Vec::new()), "the next file begins with nothing");
+        }
+    }
 }
