@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::Command;
 
@@ -14,7 +15,7 @@ use blobdvm::env::Env;
 use blobdvm::erasure::Scheme;
 use blobdvm::format::{
     Coding, ContentItem, Entry, EntryKind, File, Pack, Piece, PlacementItem, Promise, Promises, Refs,
-    Segment, ShardName, Snapshot, TreePage,
+    Release, Segment, ShardName, Snapshot, TreePage,
 };
 use blobdvm::types::{BlobHash, MerkleRoot, PackId, ProviderId, ShardIndex, SnapshotId, Tag, Timestamp};
 use blobdvm::vault::{Home, Vault};
@@ -38,6 +39,8 @@ const LOOKED_UP_TOGETHER: usize = 5_000;
 const DAYS: usize = 10;
 /// Bytes of a sealed segment in a pack of its own.
 const SEGMENT_LEN: u32 = 1_000_000;
+/// `st_blocks` counts these (stat(2)).
+const BLOCK_LEN: u64 = 512;
 /// Tells a second process which vault to go through, so that its memory can be seen.
 const CHECKED: &str = "BLOBDVM_SCALE_CHECKED";
 
@@ -84,9 +87,7 @@ fn measure(name: &'static str, packs: usize, files_per_pack: usize) {
     world.store(packs);
     world.snapshot();
     world.row("time to record", started.elapsed().as_secs_f64(), "s");
-    let sizes = [bytes_in(&home.join("manifest")), bytes_in(&home.join("catalog.redb"))];
-    world.row("manifest", sizes[0], "B");
-    world.row("catalog", sizes[1], "B");
+    world.row("manifest", bytes_in(&home.join("manifest")), "B");
     world.growth("snapshot of what did not change", &home, World::snapshot);
     world.growth("ten snapshots, a hundredth more in each", &home, |world| {
         for _ in 0..DAYS {
@@ -102,6 +103,7 @@ fn measure(name: &'static str, packs: usize, files_per_pack: usize) {
     let started = Instant::now();
     look_up_all(&world.vault);
     world.row("time to look up all packs", started.elapsed().as_secs_f64(), "s");
+    world.release();
     let World { vault, packs, .. } = world;
     drop(vault);
     reopen(&home, packs.len());
@@ -125,6 +127,10 @@ fn reopen(home: &Path, packs: usize) {
     let started = Instant::now();
     open();
     let opened = started.elapsed().as_secs_f64();
+    let catalog = fs::metadata(home.join("catalog.redb")).expect("it is there");
+    print_row("catalog: its file", number_of(catalog.len()), "B", packs);
+    print_row("catalog: on the disk", number_of(catalog.blocks() * BLOCK_LEN), "B", packs);
+    print_row("catalog: compacted", bytes_compacted(home), "B", packs);
     fs::remove_file(home.join("catalog.redb")).expect("the catalog is there");
     let started = Instant::now();
     open();
@@ -229,7 +235,8 @@ impl World {
             host: "host".into(),
             labels: Vec::new(),
             paths: Vec::new(),
-            root: Refs::Direct(self.pages.iter().copied().take(1_000).collect()),
+            // The pages stand for a tree; its root is one of them.
+            root: Refs::Direct(self.pages.iter().copied().take(1).collect()),
             files,
             bytes: files * u64::from(SEGMENT_LEN),
         };
@@ -251,6 +258,32 @@ impl World {
             }
             self.vault.append(&items, &[]).expect("recorded");
         }
+    }
+
+    /// Releases all snapshots from a hundredth of the packs, as a prune does that has stored anew what lived in them.
+    fn release(&mut self) {
+        let count = self.packs.len() / 100;
+        let packs: BTreeSet<_> = self.packs.iter().step_by(100).take(count).copied().collect();
+        let started = Instant::now();
+        let needs = self.vault.needs_among(&packs).expect("needs");
+        self.row("time to find who needs a hundredth of the packs", started.elapsed().as_secs_f64(), "s");
+        let release = |pack: &PackId| {
+            let needed = needs.iter().filter(|(_, packs)| packs.contains(pack));
+            let snapshots = needed.map(|(snapshot, _)| *snapshot).collect();
+            PlacementItem::Release(Release { pack: *pack, snapshots })
+        };
+        for part in packs.iter().collect::<Vec<_>>().chunks(LOOKED_UP_TOGETHER) {
+            let items: Vec<_> = part.iter().map(|pack| release(pack)).collect();
+            self.vault.append(&items, &[]).expect("recorded");
+        }
+        self.packs.retain(|pack| !packs.contains(pack));
+        let started = Instant::now();
+        assert_eq!(self.vault.needed_packs().expect("needs").len(), self.packs.len());
+        self.row(
+            "time to find what is needed after that was stored anew",
+            started.elapsed().as_secs_f64(),
+            "s",
+        );
     }
 
     fn growth(&mut self, what: &str, home: &Path, change: impl FnOnce(&mut Self)) {
@@ -288,12 +321,28 @@ fn look_up_all(vault: &Vault) {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
+fn number_of(bytes: u64) -> f64 {
+    bytes as f64
+}
+
 fn bytes_in(path: &Path) -> f64 {
     let metadata = fs::metadata(path).expect("it is there");
     if metadata.is_file() {
-        return metadata.len() as f64;
+        return number_of(metadata.len());
     }
     fs::read_dir(path).expect("a folder").map(|entry| bytes_in(&entry.expect("an entry").path())).sum()
+}
+
+/// Bytes that the catalog takes with nothing left free: its file doubles whenever it is full.
+fn bytes_compacted(home: &Path) -> f64 {
+    let copy = home.join("compacted");
+    fs::copy(home.join("catalog.redb"), &copy).expect("a copy");
+    let mut database = redb::Database::open(&copy).expect("a database");
+    while database.compact().expect("it shrinks") {}
+    drop(database);
+    let bytes = bytes_in(&copy);
+    fs::remove_file(copy).expect("it was made just now");
+    bytes
 }
 
 fn memory_bytes(field: &str) -> f64 {
