@@ -265,8 +265,10 @@ impl World {
         let count = self.packs.len() / 100;
         let packs: BTreeSet<_> = self.packs.iter().step_by(100).take(count).copied().collect();
         let started = Instant::now();
-        let needs = self.vault.needs_among(&packs).expect("needs");
+        let snapshots = self.vault.snapshots_with_needs().expect("snapshots");
+        let needs = self.vault.needs_among(&snapshots, &packs).expect("needs");
         self.row("time to find who needs a hundredth of the packs", started.elapsed().as_secs_f64(), "s");
+        let needs: Vec<_> = snapshots.iter().map(|snapshot| (*snapshot, needs.of(snapshot))).collect();
         let release = |pack: &PackId| {
             let needed = needs.iter().filter(|(_, packs)| packs.contains(pack));
             let snapshots = needed.map(|(snapshot, _)| *snapshot).collect();

@@ -1,10 +1,10 @@
 //! What of the vault is live (docs/format.md, "What is live"; invariant I12).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use crate::format::Removals;
 use crate::types::{DeviceId, PackId, SnapshotId};
-use crate::vault::{Vault, VaultError};
+use crate::vault::{NeedsAmong, Vault, VaultError};
 
 impl Vault {
     /// All that the chains of all devices say against snapshots and packs.
@@ -24,13 +24,17 @@ impl Vault {
         self.manifest.needed_by(snapshots)
     }
 
-    /// Which of these packs each snapshot needs, whether it was removed or not; without those that it was released from.
-    /// Takes one pass over what is recorded, however many snapshots there are.
+    /// Which of these packs each of the `wanted` snapshots needs, without those that it was released from. Takes one pass
+    /// over what is recorded, however many snapshots there are.
+    ///
+    /// # Errors
+    /// What is recorded cannot be read.
     pub fn needs_among(
         &self,
+        wanted: &BTreeSet<SnapshotId>,
         packs: &BTreeSet<PackId>,
-    ) -> Result<BTreeMap<SnapshotId, BTreeSet<PackId>>, VaultError> {
-        self.manifest.needs_among(packs)
+    ) -> Result<NeedsAmong, VaultError> {
+        self.manifest.needs_among(wanted, packs)
     }
 
     /// Packs that a new snapshot must not build on: condemned without being needed by a live one, or deleted

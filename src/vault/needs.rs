@@ -16,7 +16,7 @@ use crate::vault::{Vault, VaultError};
 const CHANGED_PART_MAX: usize = 4;
 
 /// What one item says.
-enum Said {
+pub(super) enum Said {
     /// These.
     Packs(Vec<PackId>),
     /// Those of another snapshot, without some and with some.
@@ -77,46 +77,19 @@ impl Manifest {
     /// hardly differ take little more time than one.
     pub(crate) fn needed_by(&self, wanted: &BTreeSet<SnapshotId>) -> Result<BTreeSet<PackId>, VaultError> {
         let mut union = self.recorded_needs_of_any(wanted)?;
-        let released: BTreeSet<_> = self.catalog.releases()?.into_iter().map(|(pack, _)| pack).collect();
+        let released: BTreeSet<_> = self
+            .catalog
+            .releases()?
+            .into_iter()
+            .map(|(pack, _)| pack)
+            .filter(|it| union.contains(it))
+            .collect();
         if !released.is_empty() {
             // Whose needs those are has to be looked at one by one.
-            let mut needs = self.needs_among(&released)?;
-            needs.retain(|snapshot, _| wanted.contains(snapshot));
             union.retain(|pack| !released.contains(pack));
-            union.extend(needs.into_values().flatten());
+            union.extend(self.needs_among(wanted, &released)?.of_any());
         }
         Ok(union)
-    }
-
-    /// Which of these packs each snapshot needs, without those that it was released from; nothing is said of snapshots
-    /// of which nothing is recorded. Goes through all that is recorded once, and holds no more than it returns.
-    pub(crate) fn needs_among(
-        &self,
-        packs: &BTreeSet<PackId>,
-    ) -> Result<BTreeMap<SnapshotId, BTreeSet<PackId>>, VaultError> {
-        let mut built: BTreeMap<(u16, SnapshotId), BTreeSet<PackId>> = BTreeMap::new();
-        for (place, snapshot, _) in self.catalog.all_needs()? {
-            let (mut all, with) = match self.said(place, &snapshot)? {
-                Said::Packs(packs) => (BTreeSet::new(), packs),
-                Said::After(after) => {
-                    let base = built.get(&(place.chain, after.base)).ok_or_else(not_before)?;
-                    let kept = base.iter().filter(|pack| after.without.binary_search(pack).is_err());
-                    (kept.copied().collect(), after.with)
-                }
-            };
-            all.extend(with.into_iter().filter(|pack| packs.contains(pack)));
-            built.entry((place.chain, snapshot)).or_default().append(&mut all);
-        }
-        let mut needs: BTreeMap<SnapshotId, BTreeSet<PackId>> = BTreeMap::new();
-        for ((_, snapshot), mut packs) in built {
-            needs.entry(snapshot).or_default().append(&mut packs);
-        }
-        for (pack, snapshot) in self.catalog.releases()? {
-            if let Some(packs) = needs.get_mut(&snapshot) {
-                packs.remove(&pack);
-            }
-        }
-        Ok(needs)
     }
 
     /// The union of what is recorded of these snapshots, whatever they were released from.
@@ -242,7 +215,7 @@ impl Manifest {
         Ok(packs)
     }
 
-    fn said(&self, place: ItemPlace, snapshot: &SnapshotId) -> Result<Said, VaultError> {
+    pub(super) fn said(&self, place: ItemPlace, snapshot: &SnapshotId) -> Result<Said, VaultError> {
         self.placement_at(place, |item| match item {
             PlacementItem::Needs(needs) if needs.snapshot == *snapshot => {
                 Some(Said::Packs(needs.packs.clone()))
@@ -281,7 +254,8 @@ impl Built {
     }
 }
 
-fn not_before() -> VaultError {
+/// Needs are told by those of a snapshot that stands before them.
+pub(super) fn not_before() -> VaultError {
     let rule = "they build on what stands before them in their chain";
     FormatError::Invalid { what: "needs after others", rule }.into()
 }

@@ -242,11 +242,12 @@ impl Client {
         if weak.is_empty() {
             return Ok(());
         }
-        for (snapshot, packs) in self.vault.needs_among(&weak)? {
-            if only.is_some_and(|only| only != snapshot) || self.vault.is_removed(&snapshot)? {
-                continue;
-            }
-            for verdict in packs.iter().filter_map(|pack| outcome.tally.weak.get(pack)) {
+        let mut snapshots = self.vault.snapshots_with_needs()?;
+        let removals = self.vault.removals()?;
+        snapshots.retain(|it| only.is_none_or(|only| only == *it) && removals.is_live(it));
+        let needs = self.vault.needs_among(&snapshots, &weak)?;
+        for snapshot in snapshots {
+            for verdict in needs.of(&snapshot).iter().filter_map(|pack| outcome.tally.weak.get(pack)) {
                 let weak = outcome.weak_snapshots.entry(snapshot).or_insert((0, *verdict));
                 *weak = (weak.0 + 1, weak.1.max(*verdict));
             }

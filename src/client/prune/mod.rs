@@ -18,6 +18,8 @@ mod orphans;
 mod reach;
 mod remove;
 mod repack;
+#[cfg(test)]
+mod tests;
 
 pub use flow::{PruneOptions, PruneOutcome};
 pub use remove::{RemoveOptions, RemoveOutcome};

@@ -190,13 +190,15 @@ impl Client {
         }
         let mut concerned = touched.clone();
         concerned.extend(fresh.values().flatten());
-        let mut needs = self.vault.needs_among(&concerned)?;
+        let snapshots = self.vault.snapshots()?;
+        let ids = snapshots.iter().map(|snapshot| snapshot.id).collect();
+        let needs = self.vault.needs_among(&ids, &concerned)?;
         let mut moves = Moves::new(&self.vault, fresh, &touched);
         let mut items = Vec::new();
         let mut released: BTreeMap<PackId, Vec<SnapshotId>> = BTreeMap::new();
         let mut still_needed = BTreeSet::new();
-        for snapshot in self.vault.snapshots()? {
-            let needs = needs.remove(&snapshot.id).unwrap_or_default();
+        for snapshot in snapshots {
+            let needs = needs.of(&snapshot.id);
             if needs.is_disjoint(&touched) {
                 continue;
             }

@@ -81,12 +81,16 @@ fn needs_told_by_others_are_what_they_would_be_in_full() {
         }
         for _ in 0..10 {
             let some = ids((0..90).filter(|_| rng.random_bool(0.3)));
-            let among = vault.needs_among(&some).unwrap();
-            assert_eq!(among.len(), expected.len(), "seed {seed}");
+            let wanted: BTreeSet<_> = (0..30).filter(|_| rng.random_bool(0.7)).map(id).collect();
+            let among = vault.needs_among(&wanted, &some).unwrap();
+            let mut any = BTreeSet::new();
             for (number, expected) in (0..).zip(&expected) {
-                let both = expected.intersection(&some).copied().collect();
-                assert_eq!(among[&id(number)], both, "seed {seed}, snapshot {number}");
+                let both = |_: &SnapshotId| expected.intersection(&some).copied().collect();
+                let both: BTreeSet<_> = wanted.get(&id(number)).map(both).unwrap_or_default();
+                assert_eq!(among.of(&id(number)), both, "seed {seed}, snapshot {number}");
+                any.extend(both);
             }
+            assert_eq!(among.of_any().collect::<BTreeSet<_>>(), any, "seed {seed}");
         }
         let all = expected.into_iter().flatten().collect();
         assert_eq!(vault.needed_packs().unwrap(), all, "seed {seed}");
@@ -153,5 +157,6 @@ fn needs_that_build_on_nothing_or_are_told_twice_are_an_error_and_never_less_tha
     vault.append(&[after(2, 1)], &[]).unwrap();
     assert!(vault.needs(&id(2)).is_err(), "what it builds on is in another chain");
     assert!(vault.needed_packs().is_err());
-    assert!(vault.needs_among(&ids([7])).is_err());
+    assert!(vault.needs_among(&BTreeSet::from([id(2)]), &ids([7])).is_err());
+    assert!(vault.needs_among(&BTreeSet::new(), &ids([7])).is_ok(), "nobody asks what it needs");
 }
