@@ -3,6 +3,9 @@
 //! What the manifest remembers is not enough: a provider may have lost its disk since. Each pack is asked for once in
 //! a run, in batches, at every provider that promised a shard of it; promises that end too soon are renewed.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -25,7 +28,9 @@ pub(crate) const KEEP_FOR: Duration = Duration::from_secs(30 * 86_400);
 /// is asked for in the order in which it was recorded, and a question for each would take a long line long.
 const NEIGHBOUR_COUNT: usize = 150;
 /// Packs that are asked about at a time. What is known of each while it is asked for takes about a kilobyte.
-const ASKED_TOGETHER: usize = 4_000;
+const ASKED_TOGETHER: usize = if cfg!(test) { 3 } else { 4_000 };
+/// Packs that lack a shard of which that is remembered until they are mended; others are asked about again by then.
+const WEAK_COUNT_MAX: usize = if cfg!(test) { 2 } else { 4_000 };
 /// How long with it: time enough to put again.
 pub(crate) const KEEP_FOR_SHORT: Duration = Duration::from_secs(12 * 3_600);
 
@@ -76,6 +81,8 @@ enum Judgement {
 pub(crate) struct Confirmer {
     standard: Standard,
     verdicts: BTreeMap<PackId, Judgement>,
+    /// How many of them are [`Judgement::Weak`].
+    weak_count: usize,
     /// Mends packs that lack a shard, where there is one: cheaper than to store everything in them anew.
     mends_with: Option<Uploader>,
     /// Packs that are condemned or deleted, once they were looked up.
@@ -91,8 +98,8 @@ pub(crate) struct Confirmer {
 impl Confirmer {
     pub(crate) fn new(standard: Standard, together: BTreeSet<PackId>) -> Self {
         let (verdicts, heard) = Default::default();
-        let (mends_with, unusable, trusts_nothing) = (None, None, false);
-        Self { standard, verdicts, mends_with, unusable, trusts_nothing, together, heard }
+        let (weak_count, mends_with, unusable, trusts_nothing) = (0, None, None, false);
+        Self { standard, verdicts, weak_count, mends_with, unusable, trusts_nothing, together, heard }
     }
 
     /// The same, and packs that lack a shard are mended.
@@ -123,7 +130,7 @@ impl Confirmer {
                 asked.extend(client.vault.packs_after(Some(first), NEIGHBOUR_COUNT)?);
             }
             asked.retain(|pack| !self.verdicts.contains_key(pack));
-            self.ask(&asked, client, roster).await?;
+            self.ask(&asked, packs, client, roster).await?;
         }
         if self.mends_with.is_some() {
             self.mend(packs, client, roster).await?;
@@ -138,6 +145,7 @@ impl Confirmer {
         for pack in packs {
             let Some(Judgement::Weak(_)) = self.verdicts.get(pack) else { continue };
             if let Some(Judgement::Weak(one)) = self.verdicts.insert(*pack, Judgement::Bad) {
+                self.weak_count -= 1;
                 let standing = one.standing();
                 weak.push((*one, standing));
             }
@@ -169,7 +177,7 @@ impl Confirmer {
             if part.is_empty() {
                 return Ok(true);
             }
-            self.ask_together(&part, client, roster).await?;
+            self.ask_together(&part, &[], client, roster).await?;
             let verdicts = std::mem::take(&mut self.verdicts);
             self.heard.clear();
             if verdicts.values().any(|verdict| !matches!(verdict, Judgement::Good)) {
@@ -183,9 +191,11 @@ impl Confirmer {
         std::mem::take(&mut self.heard)
     }
 
+    /// Asks about packs. Those that are `wanted` have a verdict then, and of the others all but too many weak ones.
     async fn ask(
         &mut self,
         packs: &BTreeSet<PackId>,
+        wanted: &[PackId],
         client: &Client,
         roster: &Roster,
     ) -> Result<(), ClientError> {
@@ -195,13 +205,14 @@ impl Confirmer {
             if part.is_empty() {
                 return Ok(());
             }
-            self.ask_together(&part, client, roster).await?;
+            self.ask_together(&part, wanted, client, roster).await?;
         }
     }
 
     async fn ask_together(
         &mut self,
         packs: &BTreeSet<PackId>,
+        wanted: &[PackId],
         client: &Client,
         roster: &Roster,
     ) -> Result<(), ClientError> {
@@ -244,6 +255,12 @@ impl Confirmer {
         }
         for id in packs {
             let judgement = examined.remove(id).map_or(Judgement::Bad, |one| self.judge(one));
+            if matches!(judgement, Judgement::Weak(_)) {
+                if self.weak_count >= WEAK_COUNT_MAX && !wanted.contains(id) {
+                    continue;
+                }
+                self.weak_count += 1;
+            }
             self.verdicts.insert(*id, judgement);
         }
         self.unusable = Some(unusable);
@@ -254,7 +271,9 @@ impl Confirmer {
         let (scheme, standing) = (one.pack.coding.scheme, one.standing());
         if self.standard.is_met(scheme, standing.placed.len()) {
             Judgement::Good
-        } else if self.standard.is_met(scheme, scheme.total().into()) && standing.verdict == Verdict::Degraded
+        } else if self.mends_with.is_some()
+            && self.standard.is_met(scheme, scheme.total().into())
+            && standing.verdict == Verdict::Degraded
         {
             Judgement::Weak(Box::new(one))
         } else {

@@ -52,8 +52,10 @@ pub enum CarrierChoice {
 pub enum DirectStanding {
     /// The provider announces no endpoint.
     Unannounced,
-    /// No connection was wanted so far, or it is being made.
+    /// No connection was wanted so far.
     Untried,
+    /// One is being made, and nobody has answered so far.
+    Pending,
     /// There is a connection.
     Open,
     /// The last one could not be made, or broke off.

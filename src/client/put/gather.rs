@@ -101,10 +101,7 @@ impl<'a> Gather<'a> {
                 is_whole = matches!(reading, Reading::End);
                 self.take(reading, client).await?;
             }
-            let items = self.builder.take_items(RECORDED_TOGETHER);
-            if !items.is_empty() {
-                client.vault.append(&[], &items)?;
-            }
+            self.record_tree(client)?;
         }
         if !is_whole {
             return Err(ClientError::ReadingStopped);
@@ -213,8 +210,18 @@ impl<'a> Gather<'a> {
                 is_whole = matches!(reading, Reading::End);
                 self.read(reading, client).await?;
             }
+            self.record_tree(client)?;
         }
         if is_whole { Ok(()) } else { Err(ClientError::ReadingStopped) }
+    }
+
+    /// Records pages and lists, if there are many.
+    fn record_tree(&mut self, client: &Client) -> Result<(), ClientError> {
+        let items = self.builder.take_items(RECORDED_TOGETHER);
+        if !items.is_empty() {
+            client.vault.append(&[], &items)?;
+        }
+        Ok(())
     }
 
     fn file(&mut self, mut entry: Entry, file: File, client: &Client) -> Result<(), ClientError> {

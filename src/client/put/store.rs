@@ -28,7 +28,7 @@ pub(crate) struct SegmentStore {
     builder: PackBuilder,
     uploads: JoinSet<Result<(), ClientError>>,
     ledger: Ledger,
-    /// Packs that the snapshot needs: confirmed or stored in this run.
+    /// Packs that the snapshot needs: confirmed in this run, or stored in it, or on their way.
     needs: BTreeSet<PackId>,
     packs: u64,
 }

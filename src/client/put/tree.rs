@@ -20,9 +20,9 @@ pub(crate) struct TreeBuilder {
     folders: Vec<Folder>,
     items: Vec<ContentItem>,
     items_len: usize,
-    /// Of the file that is being read: lists of its first segments,
+    /// Lists of the first segments of the file that is being read.
     lists: Vec<Tag>,
-    /// and the segments behind those.
+    /// Its segments behind those that are in lists.
     segments: Vec<Tag>,
 }
 

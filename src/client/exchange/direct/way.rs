@@ -136,7 +136,9 @@ impl DirectWay {
         match &*self.state.borrow() {
             State::Open { channel, .. } if !channel.is_closed() => DirectStanding::Open,
             State::Failed(error) => DirectStanding::Failed { why: error.to_string() },
-            State::Open { .. } | State::Dialing { .. } | State::Idle => DirectStanding::Untried,
+            State::Dialing { .. } => DirectStanding::Pending,
+            State::Open { .. } => DirectStanding::Failed { why: DirectError::Broken.to_string() },
+            State::Idle => DirectStanding::Untried,
         }
     }
 
