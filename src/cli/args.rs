@@ -280,10 +280,11 @@ pub struct ServeArgs {
     /// Announce this WebSocket address for them; repeat for several [default: the addresses of --direct]
     #[arg(long, value_name = "URL", requires = "direct")]
     pub announce_direct: Vec<String>,
-    /// Clients that may be connected there at once [default: 50]
+    /// Clients that may be connected to the addresses of --direct at once [default: 50]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..), requires = "direct")]
     pub max_connections: Option<u16>,
-    /// Of these, clients from one address; behind a proxy all clients have one [default: half of --max-connections]
+    /// Of --max-connections, those from one address (of version 6, one /64); behind a proxy all clients have the same
+    /// [default: half, rounded up]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..), requires = "direct")]
     pub max_connections_per_address: Option<u16>,
     /// Also serve HTTP Blossom here, from the same store (BUD-01, BUD-02; whoever shows a key may store). Port 0 takes a

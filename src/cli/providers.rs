@@ -31,7 +31,7 @@ struct Row {
     retention_hours: Option<u64>,
     extensions: Vec<String>,
     endpoints: Vec<String>,
-    /// `open`, `failed` or `untried`.
+    /// `open`, `failed`, `pending` or `untried`.
     direct: Option<&'static str>,
     direct_error: Option<String>,
     last_seen: Option<Timestamp>,
@@ -145,6 +145,7 @@ impl Row {
         (self.direct, self.direct_error) = match standing {
             DirectStanding::Unannounced => (None, None),
             DirectStanding::Untried => (Some("untried"), None),
+            DirectStanding::Pending => (Some("pending"), None),
             DirectStanding::Open => (Some("open"), None),
             DirectStanding::Failed { why } => (Some("failed"), Some(why)),
         };
@@ -163,6 +164,10 @@ impl Row {
         lines.push(format!("    {}", self.offer().join(", ")));
         match (self.direct, &self.direct_error) {
             (_, Some(why)) => lines.push(plain(&format!("    no direct path: {why}"))),
+            (Some("pending"), _) => {
+                let endpoints = self.endpoints.join(", ");
+                lines.push(plain(&format!("    no direct path: nobody answers so far at {endpoints}")));
+            }
             (Some("untried"), _) => {
                 lines.push(plain(&format!("    announces a direct path: {}", self.endpoints.join(", "))));
             }

@@ -26,7 +26,11 @@ pub async fn run(args: &RelayArgs, context: &Context) -> Result<Exit, CliError> 
     let url = relay.url().to_string();
     context.output.answer(&url);
     context.output.json(&Listening { url });
-    relay.run_until(signal::stop_or_eof(args.until_eof)).await;
+    if args.until_eof {
+        relay.run_until(signal::stop_or_eof()).await;
+    } else {
+        relay.run_until(signal::stop()).await;
+    }
     Ok(Exit::Ok)
 }
 

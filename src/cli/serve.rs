@@ -41,7 +41,9 @@ struct Serving {
 pub async fn run(args: &ServeArgs, context: &Context) -> Result<Exit, CliError> {
     let options = options(args)?;
     let store = args.store.clone().unwrap_or_else(|| context.home.join("provider"));
-    let mut stop = std::pin::pin!(signal::stop_or_eof(args.until_eof));
+    let mut stop = std::pin::pin!(async {
+        if args.until_eof { signal::stop_or_eof().await } else { signal::stop().await }
+    });
     let carrier = tokio::select! {
         biased;
         () = &mut stop => return Ok(Exit::Ok),

@@ -16,12 +16,9 @@ pub async fn stop() {
     }
 }
 
-/// The same; and with `until_eof` also when standard input ends. Who starts a process and holds the other end of its
-/// input takes it along, however it ends itself.
-pub async fn stop_or_eof(until_eof: bool) {
-    if !until_eof {
-        return stop().await;
-    }
+/// The same, and also when standard input ends. Who starts a process and holds the other end of its input takes it along,
+/// however it ends itself.
+pub async fn stop_or_eof() {
     let (sender, ended) = oneshot::channel();
     // Not one of the runtime's: its end would wait for input.
     thread::spawn(move || {
@@ -29,6 +26,7 @@ pub async fn stop_or_eof(until_eof: bool) {
         let _nobody_waits = sender.send(());
     });
     tokio::select! {
+        biased;
         () = stop() => {}
         _ = ended => {}
     }

@@ -142,6 +142,9 @@ impl Refs {
     }
 
     /// Names lists that were made before, of [`REF_COUNT_MAX`] tags each, and the last of as many as are left.
+    ///
+    /// # Errors
+    /// [`FormatError::TooMany`] if there are more than [`LIST_TAG_COUNT_MAX`].
     pub fn of_lists(lists: Vec<Tag>) -> Result<Self, FormatError> {
         if lists.len() > LIST_TAG_COUNT_MAX {
             let (count, max) = (lists.len() as u64, LIST_TAG_COUNT_MAX as u64);

@@ -16,7 +16,7 @@ use crate::provider::server::{Server, lock, monotonic};
 use crate::provider::{DirectOptions, ProviderError, ProviderOptions};
 use crate::session::{Reassembly, ReassemblyLimits};
 use crate::store::{BlobStore, RealDisk, StoreOptions, StoreStats};
-use crate::transport::direct::DirectListener;
+use crate::transport::direct::{DirectListener, Places};
 use crate::transport::{Carrier, Subscription};
 use crate::types::limits::{
     BLOB_LEN_MAX, CLIENT_UPLOAD_COUNT_MAX, CLIENT_UPLOADS_LEN_MAX, DIRECT_SEND_LEN_MAX, READ_LEN_MAX,
@@ -113,7 +113,8 @@ impl Provider {
         let (direct, len_max) = (&options.direct, options.max_file_size);
         let count_max = direct.connection_count_max;
         let from_one = direct.address_connection_count_max.unwrap_or_else(|| count_max.div_ceil(2));
-        let listener = DirectListener::bind(&direct.listen, count_max, from_one, len_max).await?;
+        let places = Places { count_max, address_count_max: from_one };
+        let listener = DirectListener::bind(&direct.listen, places, len_max).await?;
         let endpoints = endpoints(&options.direct, &listener)?;
         let subscription = carrier.subscribe(filters(id, keys.public_key(), env.now())).await?;
         let (replies, waiting) = mpsc::channel(REPLY_QUEUE_COUNT_MAX);

@@ -44,7 +44,8 @@ pub struct DirectOptions {
     /// Clients that are connected at once.
     pub connection_count_max: usize,
     /// Of these, clients from one address (of version 6, from one network of 64 bits); half of all where nothing is said.
-    /// Whoever stands behind a proxy or a tunnel has the same address as everybody there.
+    /// Whoever stands behind a proxy or a tunnel has the same address as everybody there, and shares with them what may come
+    /// in from one ([`DIRECT_ADDRESS_INTAKE_LEN_MAX`](crate::types::limits::DIRECT_ADDRESS_INTAKE_LEN_MAX)).
     pub address_connection_count_max: Option<usize>,
 }
 

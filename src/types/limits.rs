@@ -175,7 +175,7 @@ pub const RUN_PACK_COUNT_MAX: usize = 16_384;
 
 /// The provider's quota counts a blob as whole blocks of this many bytes, as disks do.
 pub const STORE_BLOCK_LEN: u64 = 4 * 1024;
-/// What one claim counts of the provider's quota: the log and the memory that it takes.
+/// What one claim counts of the provider's quota: about the log that it takes.
 pub const STORE_CLAIM_COST: u64 = 512;
 /// Claims that a provider keeps, because it holds them in memory.
 pub const STORE_CLAIM_COUNT_MAX: usize = 1_000_000;

@@ -237,15 +237,16 @@ async fn a_mostly_dead_pack_is_stored_anew_and_its_space_comes_back() {
 /// A stream that is at its end only when it is told so.
 struct Held {
     bytes: Cursor<Vec<u8>>,
-    at_end: Sender<()>,
+    /// Said once, when everything was read.
+    at_end: Option<Sender<()>>,
     go_on: Receiver<()>,
 }
 
 impl Read for Held {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = self.bytes.read(buffer)?;
-        if count == 0 {
-            self.at_end.send(()).unwrap();
+        if let (0, Some(at_end)) = (count, self.at_end.take_if(|_| count == 0)) {
+            at_end.send(()).unwrap();
             self.go_on.recv().unwrap();
         }
         Ok(count)
@@ -264,7 +265,7 @@ async fn a_put_that_took_long_asks_again_whether_what_it_builds_on_was_let_go() 
         let mut client = world.client("a").await;
         let putting = tokio::spawn(async move {
             let options = PutOptions::new(Scheme::new(2, 3).unwrap());
-            let put = client.put_stream("long", Held { bytes, at_end, go_on }, &options).await;
+            let put = client.put_stream("long", Held { bytes, at_end: Some(at_end), go_on }, &options).await;
             (put.map(|outcome| outcome.packs), client)
         });
         tokio::task::spawn_blocking(move || has_come.recv().unwrap()).await.unwrap();

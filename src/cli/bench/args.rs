@@ -24,7 +24,8 @@ pub struct BenchArgs {
     /// started]
     #[arg(long, value_name = "URL")]
     pub blossom: Option<String>,
-    /// Sizes of the files that are put and got; separate several by commas [default: 1KiB,1MiB,64MiB]
+    /// Sizes of the files that are put and got; separate several by commas [default: 1KiB,1MiB,64MiB;
+    /// with --quick 1KiB,64KiB,1MiB]
     #[arg(long = "size", value_name = "SIZE", value_delimiter = ',')]
     pub sizes: Vec<ByteSize>,
     /// Providers that each get one shard of every pack [default: 3, or as many as are named]

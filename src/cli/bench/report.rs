@@ -16,7 +16,7 @@ pub(super) struct Backup {
     pub(super) chunk_size: Option<u64>,
     /// Bytes of one file.
     pub(super) size: u64,
-    /// Folder that were put one after the other, each by a run of its own.
+    /// Files that were put one after the other, each by a run of its own.
     pub(super) rounds: u32,
     pub(super) spread: u8,
     pub(super) need: u8,

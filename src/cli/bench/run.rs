@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
+use futures_util::future::{join, join_all};
 use nostr::RelayUrl;
 use tokio::time::{sleep, timeout};
 
@@ -32,6 +33,8 @@ use crate::vault::Passage;
 const DISCOVERY_DEADLINE: Duration = Duration::from_secs(3);
 /// How long it may take to take everything back.
 pub(in crate::cli) const CLEAN_UP_MAX: Duration = Duration::from_secs(10);
+/// How long that may take on one way.
+const GIVE_UP_MAX: Duration = Duration::from_secs(9);
 /// How long blobs may arrive after nobody sends any more.
 const SETTLE: Duration = Duration::from_millis(500);
 
@@ -270,12 +273,16 @@ impl Bench<'_> {
         }
         let homes: Vec<_> = self.homes().left.iter().cloned().collect();
         let ways: Vec<_> = self.ways().clone();
-        let cleaning = async {
-            for way in ways {
-                if let Err(error) = way.give_up().await {
-                    self.context.output.warn(format_args!("some blobs are left: {}", error.happened()));
-                }
-            }
+        let giving_up = join_all(ways.iter().map(|way| async {
+            // One that is dead keeps nobody from the others.
+            let why = match timeout(GIVE_UP_MAX, way.give_up()).await {
+                Ok(Ok(())) => return,
+                Ok(Err(error)) => error.happened().to_owned(),
+                Err(_elapsed) => "they could not be deleted in time".to_owned(),
+            };
+            self.context.output.warn(format_args!("some blobs are left: {why}"));
+        }));
+        let withdrawing = async {
             if !homes.is_empty() {
                 // What was under way when everything was dropped arrives, or never will.
                 sleep(SETTLE).await;
@@ -286,7 +293,7 @@ impl Bench<'_> {
                 }
             }
         };
-        if timeout(CLEAN_UP_MAX, cleaning).await.is_err() {
+        if timeout(CLEAN_UP_MAX, join(giving_up, withdrawing)).await.is_err() {
             self.context.output.warn("some blobs are left at the providers, until their promises lapse");
         }
     }

@@ -11,10 +11,18 @@ use crate::transport::direct::Rest;
 use crate::types::ClientId;
 use crate::types::limits::{DIRECT_ADDRESS_INTAKE_LEN_MAX, DIRECT_KEY_CONNECTION_COUNT_MAX, DIRECT_REST_MIN};
 
+/// How many connections there may be at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Places {
+    /// In all.
+    pub count_max: usize,
+    /// Of these, from one address; of version 6, from one network of 64 bits.
+    pub address_count_max: usize,
+}
+
 /// Counts connections.
 pub(super) struct Guests {
-    count_max: usize,
-    address_count_max: usize,
+    places: Places,
     state: Mutex<State>,
 }
 
@@ -45,9 +53,8 @@ pub(super) struct Place {
 }
 
 impl Guests {
-    /// At most `count_max` connections, and of these `address_count_max` from any one address.
-    pub(super) fn new(count_max: usize, address_count_max: usize) -> Arc<Self> {
-        Arc::new(Self { count_max, address_count_max, state: Mutex::default() })
+    pub(super) fn new(places: Places) -> Arc<Self> {
+        Arc::new(Self { places, state: Mutex::default() })
     }
 
     /// A place for a connection from `address`; `None` if there is none, and nobody rests who could leave.
@@ -55,9 +62,9 @@ impl Guests {
         let address = network(address);
         let mut state = self.state();
         let from_there = state.by_address.get(&address).map_or(0, |(count, _)| *count);
-        if from_there >= self.address_count_max {
+        if from_there >= self.places.address_count_max {
             state.make_room(Some(address))?;
-        } else if state.guests.len() >= self.count_max {
+        } else if state.guests.len() >= self.places.count_max {
             state.make_room(None)?;
         }
         let (number, rest) = (state.next, Rest::begin());
@@ -143,9 +150,11 @@ fn leave<K: Ord, V>(counts: &mut BTreeMap<K, V>, who: &K, count: impl Fn(&mut V)
 mod tests {
     use super::*;
 
+    const FOUR: Places = Places { count_max: 4, address_count_max: 2 };
+
     #[tokio::test(start_paused = true)]
     async fn connections_are_bounded_in_all_for_an_address_and_for_a_key() {
-        let guests = Guests::new(10, 5);
+        let guests = Guests::new(Places { count_max: 10, address_count_max: 5 });
         let address = |last| IpAddr::from([127, 0, 0, last]);
         let mut places: Vec<_> = std::iter::from_fn(|| guests.enter(address(1))).collect();
         assert_eq!(places.len(), 5);
@@ -162,7 +171,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn addresses_of_one_network_count_as_one() {
-        let guests = Guests::new(4, 2);
+        let guests = Guests::new(FOUR);
         let enter = |address: &str| guests.enter(address.parse().unwrap());
         let _places = [enter("2001:db8::1").unwrap(), enter("2001:db8::2:3").unwrap()];
         assert!(enter("2001:db8::ffff:1:2:3").is_none());
@@ -172,7 +181,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn whoever_rests_longest_makes_room_and_nobody_who_works_or_came_just_now() {
-        let guests = Guests::new(4, 2);
+        let guests = Guests::new(FOUR);
         let enter = |last| guests.enter(IpAddr::from([192, 0, 2, last]));
         let mut places = Vec::new();
         for last in 0..4 {
@@ -200,7 +209,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn one_of_the_same_address_makes_room_where_that_has_too_many() {
-        let guests = Guests::new(4, 2);
+        let guests = Guests::new(FOUR);
         let mut places = Vec::new();
         for (key, last) in [(1, 1), (2, 2), (3, 2)] {
             let place = guests.enter(IpAddr::from([192, 0, 2, last])).unwrap();

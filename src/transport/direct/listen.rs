@@ -17,7 +17,7 @@ use tokio_tungstenite::{WebSocketStream, accept_async_with_config};
 
 use crate::env::Env;
 use crate::transport::direct::connection::socket_config;
-use crate::transport::direct::guests::{Guests, Place};
+use crate::transport::direct::guests::{Guests, Place, Places};
 use crate::transport::direct::noise::Welcome;
 use crate::transport::direct::{DirectConnection, DirectError, Intake, Judge, Rest, Unfit, Verdict};
 use crate::types::ClientId;
@@ -65,15 +65,14 @@ pub struct Guest {
 }
 
 impl DirectListener {
-    /// Listens on these addresses, for at most `connection_count_max` clients together, of whom
-    /// `address_connection_count_max` may come from one address, and for blobs of at most `blob_len_max` bytes.
+    /// Listens on these addresses, for as many clients together as there are places, and for blobs of at most
+    /// `blob_len_max` bytes.
     ///
     /// # Errors
     /// [`DirectError::Listen`] if one of them is taken or not ours.
     pub async fn bind(
         addresses: &[SocketAddr],
-        connection_count_max: usize,
-        address_connection_count_max: usize,
+        places: Places,
         blob_len_max: u64,
     ) -> Result<Self, DirectError> {
         let mut sockets = Vec::with_capacity(addresses.len());
@@ -83,8 +82,7 @@ impl DirectListener {
             sockets.push(TcpListener::bind(listen).await.map_err(failed)?);
         }
         let room = Arc::new(Semaphore::new(DIRECT_INTAKE_LEN_MAX / 1024));
-        let guests = Guests::new(connection_count_max, address_connection_count_max);
-        Ok(Self { sockets, guests, room, blob_len_max })
+        Ok(Self { sockets, guests: Guests::new(places), room, blob_len_max })
     }
 
     /// Where clients reach it, as far as the addresses say: those that stand for all of a machine's say nothing.

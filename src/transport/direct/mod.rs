@@ -39,6 +39,7 @@ pub use aes::has_fast_aes;
 pub use connection::{DirectConnection, Held, Inbox, Outbox, Received};
 pub use dial::{Target, dial};
 pub use error::DirectError;
+pub use guests::Places;
 pub use intake::{Intake, Judge, Room, Unfit, Verdict};
 pub use listen::{DirectListener, Guest, StoresUpTo};
 pub use nearness::Nearness;

@@ -21,8 +21,8 @@ use pipes::{Socket, connected_as, lenient, provider_of, room, sockets};
 use super::noise::Channel;
 use super::record::{Cutting, Joining};
 use super::{
-    DirectConnection, DirectError, DirectListener, Guest, Intake, Nearness, Opening, Received, Rest, Target,
-    Unfit, dial, listen,
+    DirectConnection, DirectError, DirectListener, Guest, Intake, Nearness, Opening, Places, Received, Rest,
+    Target, Unfit, dial, listen,
 };
 use crate::env::{Env, ManualClock};
 use crate::types::limits::{
@@ -240,10 +240,8 @@ async fn long_messages_have_their_turn_among_short_ones() {
 
 /// A listener with so many places, and where it is. Nobody gets through its handshake here.
 async fn listening(count_max: usize) -> (JoinSet<()>, SocketAddr) {
-    let listener =
-        DirectListener::bind(&[([127, 0, 0, 1], 0).into()], count_max, count_max.div_ceil(2), 1 << 20)
-            .await
-            .unwrap();
+    let places = Places { count_max, address_count_max: count_max.div_ceil(2) };
+    let listener = DirectListener::bind(&[([127, 0, 0, 1], 0).into()], places, 1 << 20).await.unwrap();
     let url = listener.urls()[0].clone();
     let address = url.as_str().trim_start_matches("ws://").trim_end_matches('/').parse().unwrap();
     let mut running = JoinSet::new();
