@@ -44,4 +44,4 @@ pub use cat::CatOutcome;
 pub use options::{Destination, GetOptions, GetOutcome, NotRestored, Overwrite, Withheld};
 pub use plan::{Action, Plan, Step};
 pub use select::{Selected, Selection, select};
-pub(crate) use select::{entries, tags};
+pub(crate) use select::{entries, page, tags};

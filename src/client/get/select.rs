@@ -8,7 +8,7 @@ use std::path::{Component, Path, PathBuf};
 use globset::{GlobBuilder, GlobMatcher};
 
 use crate::client::error::ClientError;
-use crate::format::{Entry, EntryKind, Refs};
+use crate::format::{Entry, EntryKind, Refs, TreePage};
 use crate::types::Tag;
 use crate::vault::Vault;
 
@@ -93,12 +93,16 @@ pub(crate) fn tags(refs: &Refs, vault: &Vault) -> Result<Vec<Tag>, ClientError> 
     }
 }
 
+/// A page that something refers to.
+pub(crate) fn page(tag: &Tag, vault: &Vault) -> Result<TreePage, ClientError> {
+    vault.tree_page(tag)?.ok_or_else(|| dangling("tree page", tag))
+}
+
 /// All entries of a folder, in the order of their names.
 pub(crate) fn entries(pages: &Refs, vault: &Vault) -> Result<Vec<Entry>, ClientError> {
     let mut entries = Vec::new();
     for tag in tags(pages, vault)? {
-        let page = vault.tree_page(&tag)?;
-        entries.extend(page.ok_or_else(|| dangling("tree page", &tag))?.entries);
+        entries.extend(page(&tag, vault)?.entries);
     }
     // Of two with one name the first could be a link that leads the second out of where it belongs.
     if !entries.is_sorted_by(|a: &Entry, b: &Entry| a.name < b.name) {

@@ -1,18 +1,17 @@
-//! What snapshots need after segments of theirs were stored anew. Every page is looked at once, however many snapshots
-//! share it.
+//! What snapshots need after segments of theirs were stored anew. Pages that snapshots share are looked at once, but for
+//! those few that stand above many packs.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use crate::client::error::ClientError;
-use crate::format::{EntryKind, Refs, TreePage};
+use crate::client::get::{page, tags};
+use crate::format::{EntryKind, Refs};
 use crate::types::{PackId, Tag};
 use crate::vault::Vault;
 
-use super::reach::{page_of, tags};
-
-/// Packs of a page that is remembered.
+/// Packs that a remembered page names at most.
 const REMEMBERED_LEN_MAX: usize = if cfg!(test) { 3 } else { 1_000 };
 
 /// Packs of segments that were stored anew.
@@ -102,8 +101,7 @@ impl<'a> Moves<'a> {
 
     fn begin(&self, tag: Tag) -> Result<Open, ClientError> {
         let mut open = Open { tag, folders: Vec::new(), moved: Moved::default() };
-        let TreePage { entries, .. } = page_of(&tag, self.vault)?;
-        for entry in entries {
+        for entry in page(&tag, self.vault)?.entries {
             match &entry.kind {
                 EntryKind::File(file) => {
                     for segment in tags(&file.content, self.vault)? {

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use crate::client::error::ClientError;
-use crate::format::{EntryKind, Refs, TreePage};
+use crate::client::get::{page, tags};
+use crate::format::{EntryKind, Refs};
 use crate::types::Tag;
 use crate::vault::Vault;
 
@@ -23,7 +24,7 @@ impl Reach {
             if !self.pages.insert(tag) {
                 continue;
             }
-            for entry in &page_of(&tag, vault)?.entries {
+            for entry in &page(&tag, vault)?.entries {
                 match &entry.kind {
                     EntryKind::File(file) => self.segments.extend(tags(&file.content, vault)?),
                     EntryKind::Dir { pages } => folders.extend(tags(pages, vault)?),
@@ -33,24 +34,4 @@ impl Reach {
         }
         Ok(())
     }
-}
-
-/// A page that something refers to.
-pub(super) fn page_of(tag: &Tag, vault: &Vault) -> Result<TreePage, ClientError> {
-    vault.tree_page(tag)?.ok_or_else(|| ClientError::Dangling { what: format!("page {}", tag.short()) })
-}
-
-/// What `refs` refers to, its lists read.
-pub(super) fn tags(refs: &Refs, vault: &Vault) -> Result<Vec<Tag>, ClientError> {
-    let lists = match refs {
-        Refs::Direct(tags) => return Ok(tags.clone()),
-        Refs::Lists(lists) => lists,
-    };
-    let mut tags = Vec::new();
-    for list in lists {
-        let found = vault.ref_list(list)?;
-        let found = found.ok_or_else(|| ClientError::Dangling { what: format!("list {}", list.short()) })?;
-        tags.extend(found.tags);
-    }
-    Ok(tags)
 }
