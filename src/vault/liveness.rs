@@ -14,9 +14,7 @@ impl Vault {
 
     /// Packs that live snapshots need.
     pub fn needed_packs(&self) -> Result<BTreeSet<PackId>, VaultError> {
-        let removed = self.manifest.catalog.removed()?;
-        let live = self.snapshots_with_needs()?.difference(&removed).copied().collect();
-        self.needed_by(&live)
+        self.needed_by(&self.live_snapshots_with_needs()?)
     }
 
     /// Packs that any of these snapshots needs.
@@ -56,6 +54,12 @@ impl Vault {
     /// may not be recorded.
     pub fn snapshots_with_needs(&self) -> Result<BTreeSet<SnapshotId>, VaultError> {
         self.manifest.catalog.snapshots_with_needs()
+    }
+
+    /// Those of them that were not removed.
+    pub(crate) fn live_snapshots_with_needs(&self) -> Result<BTreeSet<SnapshotId>, VaultError> {
+        let removed = self.manifest.catalog.removed()?;
+        Ok(self.snapshots_with_needs()?.difference(&removed).copied().collect())
     }
 
     /// Packs that records of `device` from `first` on condemn.

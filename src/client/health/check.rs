@@ -242,9 +242,8 @@ impl Client {
         if weak.is_empty() {
             return Ok(());
         }
-        let mut snapshots = self.vault.snapshots_with_needs()?;
-        let removals = self.vault.removals()?;
-        snapshots.retain(|it| only.is_none_or(|only| only == *it) && removals.is_live(it));
+        let mut snapshots = self.vault.live_snapshots_with_needs()?;
+        snapshots.retain(|it| only.is_none_or(|only| only == *it));
         let needs = self.vault.needs_among(&snapshots, &weak)?;
         for snapshot in snapshots {
             for verdict in needs.of(&snapshot).iter().filter_map(|pack| outcome.tally.weak.get(pack)) {
