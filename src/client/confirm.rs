@@ -171,19 +171,16 @@ impl Confirmer {
         client: &Client,
         roster: &Roster,
     ) -> Result<bool, ClientError> {
-        let mut left = packs.iter().copied();
-        loop {
-            let part: BTreeSet<_> = left.by_ref().take(ASKED_TOGETHER).collect();
-            if part.is_empty() {
-                return Ok(true);
-            }
-            self.ask_together(&part, &[], client, roster).await?;
+        let blemishes = client.vault.blemishes()?;
+        for part in portions(packs) {
+            self.ask_together(&part, &[], &blemishes, client, roster).await?;
             let verdicts = std::mem::take(&mut self.verdicts);
             self.heard.clear();
             if verdicts.values().any(|verdict| !matches!(verdict, Judgement::Good)) {
                 return Ok(false);
             }
         }
+        Ok(true)
     }
 
     /// Promises heard since the last call, to be recorded.
@@ -199,20 +196,18 @@ impl Confirmer {
         client: &Client,
         roster: &Roster,
     ) -> Result<(), ClientError> {
-        let mut left = packs.iter().copied();
-        loop {
-            let part: BTreeSet<_> = left.by_ref().take(ASKED_TOGETHER).collect();
-            if part.is_empty() {
-                return Ok(());
-            }
-            self.ask_together(&part, wanted, client, roster).await?;
+        let blemishes = client.vault.blemishes()?;
+        for part in portions(packs) {
+            self.ask_together(&part, wanted, &blemishes, client, roster).await?;
         }
+        Ok(())
     }
 
     async fn ask_together(
         &mut self,
         packs: &BTreeSet<PackId>,
         wanted: &[PackId],
+        blemishes: &BTreeSet<Blemish>,
         client: &Client,
         roster: &Roster,
     ) -> Result<(), ClientError> {
@@ -222,7 +217,6 @@ impl Confirmer {
             Some(unusable) => unusable,
             None => client.vault.unusable_packs()?,
         };
-        let blemishes = client.vault.blemishes()?;
         for id in packs.difference(&unusable) {
             let Some(pack) = KeptPack::of_files(id, &client.vault)? else { continue };
             let one = Examined::unknown(pack);
@@ -280,6 +274,15 @@ impl Confirmer {
             Judgement::Bad
         }
     }
+}
+
+/// As many packs at a time as are asked about together.
+fn portions(packs: &BTreeSet<PackId>) -> impl Iterator<Item = BTreeSet<PackId>> {
+    let mut left = packs.iter().copied();
+    std::iter::from_fn(move || {
+        let part: BTreeSet<_> = left.by_ref().take(ASKED_TOGETHER).collect();
+        (!part.is_empty()).then_some(part)
+    })
 }
 
 impl Examined {
