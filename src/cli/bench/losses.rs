@@ -28,9 +28,11 @@ pub(super) struct Loss {
 }
 
 /// All of them.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize)]
+#[serde(transparent)]
 pub(super) struct Losses {
-    pub(super) all: Vec<Loss>,
+    all: Vec<Loss>,
+    #[serde(skip)]
     first: Option<CliError>,
 }
 

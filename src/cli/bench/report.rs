@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use serde::Serialize;
 
-use crate::cli::bench::losses::Loss;
+use crate::cli::bench::losses::Losses;
 
 /// A file, or several, through a vault and back.
 #[derive(Debug, Clone, Serialize)]
@@ -122,7 +122,7 @@ pub(super) struct Report {
     pub(super) blobs: Vec<Blobs>,
     pub(super) codec: Vec<Stage>,
     /// What could not be measured.
-    pub(super) failures: Vec<Loss>,
+    pub(super) failures: Losses,
 }
 
 /// Bytes that moved, how long that took, and the CPU seconds.

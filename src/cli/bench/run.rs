@@ -79,18 +79,17 @@ pub async fn run(args: &BenchArgs, context: &Context) -> Result<Exit, CliError> 
     drop(bench);
     stage.end().await;
     folder.close().map_err(failed)?;
-    let (report, losses) = measured??;
+    let report = measured??;
     context.output.json(&report);
-    losses.into_error().map_or(Ok(Exit::Ok), Err)
+    report.failures.into_error().map_or(Ok(Exit::Ok), Err)
 }
 
 impl Bench<'_> {
-    async fn measure(&self, sizes: &[u64]) -> Result<(Report, Losses), CliError> {
+    async fn measure(&self, sizes: &[u64]) -> Result<Report, CliError> {
         self.look_at_blossom().await?;
         let found = self.look().await?;
         let courses = self.courses(&found).await?;
         let (spread, need) = (self.scheme.total(), self.scheme.need());
-        let mut losses = Losses::default();
         let mut report = Report {
             spread,
             need,
@@ -107,14 +106,15 @@ impl Bench<'_> {
         for size in sizes {
             for course in courses.iter().filter(|course| course.matters_for(*size)) {
                 let place = course.place("backups", Some(*size));
-                let row = self.row(place, &mut losses, self.backup(*course, *size)).await;
+                let row = self.row(place, &mut report.failures, self.backup(*course, *size)).await;
                 report.backups.extend(row);
             }
         }
         self.head(&format!("many small files in one put, {need} of {spread}"), Folder::HEAD);
         for course in &courses {
             let place = course.place("files", Some(SMALL_LEN));
-            report.files.extend(self.row(place, &mut losses, self.small_files(*course)).await);
+            let row = self.row(place, &mut report.failures, self.small_files(*course)).await;
+            report.files.extend(row);
         }
         // What this process holds from here on are the blobs that it compares, and its own Blossom server.
         let peak = cpu::peak_mib(cpu::own());
@@ -123,11 +123,11 @@ impl Bench<'_> {
             "single blobs at one provider and at a Blossom server, neither sealed nor coded",
             Blobs::HEAD,
         );
-        let ways = self.every_way(&courses, &found, &mut losses).await?;
+        let ways = self.every_way(&courses, &found, &mut report.failures).await?;
         let lens: BTreeSet<u64> = sizes.iter().map(|size| (*size).min(BLOB_LEN)).collect();
         for len in lens {
             for way in ways.iter().filter(|way| way.matters_for(len)) {
-                let row = self.row(way.place(Some(len)), &mut losses, self.blobs(way, len)).await;
+                let row = self.row(way.place(Some(len)), &mut report.failures, self.blobs(way, len)).await;
                 report.blobs.extend(row);
             }
         }
@@ -139,8 +139,7 @@ impl Bench<'_> {
         report.peaks.extend(self.stage.server_peaks());
         let peaks = report.peaks.iter().map(|peak| format!("{} {} MiB", peak.process, peak.peak_mib));
         self.context.output.answer(format_args!("\npeak memory: {}", peaks.collect::<Vec<_>>().join(", ")));
-        report.failures.clone_from(&losses.all);
-        Ok((report, losses))
+        Ok(report)
     }
 
     /// Says a row, and hands it on; none where it cannot be measured, or nothing could on this way.
