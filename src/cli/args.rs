@@ -16,6 +16,7 @@ use crate::cli::prune::PruneArgs;
 use crate::cli::renew::RenewArgs;
 use crate::cli::repair::RepairArgs;
 use crate::cli::rm::RmArgs;
+use crate::cli::signal::Lifeline;
 use crate::cli::status::StatusArgs;
 use crate::cli::watch::WatchArgs;
 
@@ -291,9 +292,9 @@ pub struct ServeArgs {
     /// free one
     #[arg(long, value_name = "LISTEN_ADDR")]
     pub blossom: Option<std::net::SocketAddr>,
-    /// End when standard input ends: for a process that another one starts for itself
-    #[arg(long, hide = true)]
-    pub until_eof: bool,
+    /// What else ends it.
+    #[command(flatten)]
+    pub lifeline: Lifeline,
 }
 
 /// Arguments of `relay`.
@@ -305,9 +306,9 @@ pub struct RelayArgs {
     /// Folder of the events that are kept [default: `relay` in the home]
     #[arg(long, value_name = "DIR")]
     pub store: Option<PathBuf>,
-    /// End when standard input ends: for a process that another one starts for itself
-    #[arg(long, hide = true)]
-    pub until_eof: bool,
+    /// What else ends it.
+    #[command(flatten)]
+    pub lifeline: Lifeline,
 }
 
 /// Arguments of `demo`.

@@ -6,7 +6,6 @@ use crate::cli::args::RelayArgs;
 use crate::cli::context::Context;
 use crate::cli::error::{CliError, chain};
 use crate::cli::exit::Exit;
-use crate::cli::signal;
 use crate::relay::{Relay, RelayError, RelayOptions};
 
 /// What `--json` prints once the relay listens.
@@ -26,11 +25,7 @@ pub async fn run(args: &RelayArgs, context: &Context) -> Result<Exit, CliError> 
     let url = relay.url().to_string();
     context.output.answer(&url);
     context.output.json(&Listening { url });
-    if args.until_eof {
-        relay.run_until(signal::stop_or_eof()).await;
-    } else {
-        relay.run_until(signal::stop()).await;
-    }
+    relay.run_until(args.lifeline.stop()).await;
     Ok(Exit::Ok)
 }
 

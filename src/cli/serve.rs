@@ -12,7 +12,6 @@ use crate::cli::context::{Context, chunk_len};
 use crate::cli::error::{CliError, chain};
 use crate::cli::exit::Exit;
 use crate::cli::names::npub;
-use crate::cli::signal;
 use crate::provider::{
     BlossomOptions, BlossomServer, DirectOptions, Provider, ProviderError, ProviderOptions,
 };
@@ -41,9 +40,7 @@ struct Serving {
 pub async fn run(args: &ServeArgs, context: &Context) -> Result<Exit, CliError> {
     let options = options(args)?;
     let store = args.store.clone().unwrap_or_else(|| context.home.join("provider"));
-    let mut stop = std::pin::pin!(async {
-        if args.until_eof { signal::stop_or_eof().await } else { signal::stop().await }
-    });
+    let mut stop = std::pin::pin!(args.lifeline.stop());
     let carrier = tokio::select! {
         biased;
         () = &mut stop => return Ok(Exit::Ok),

@@ -3,7 +3,16 @@
 use std::io;
 use std::thread;
 
+use clap::Args;
 use tokio::sync::oneshot;
+
+/// What else ends a process that serves others.
+#[derive(Debug, Args)]
+pub struct Lifeline {
+    /// End when standard input ends: for a process that another one starts for itself
+    #[arg(long, hide = true)]
+    until_eof: bool,
+}
 
 /// Returns when the process is told to stop: Ctrl-C or a termination signal.
 pub async fn stop() {
@@ -16,9 +25,16 @@ pub async fn stop() {
     }
 }
 
-/// The same, and also when standard input ends. Who starts a process and holds the other end of its input takes it along,
-/// however it ends itself.
-pub async fn stop_or_eof() {
+impl Lifeline {
+    /// Returns when the process is told to stop, or what else ends it has come.
+    pub async fn stop(&self) {
+        if self.until_eof { stop_or_eof().await } else { stop().await }
+    }
+}
+
+/// As [`stop`], and also when standard input ends. Who starts a process and holds the other end of its input takes it
+/// along, however it ends itself.
+async fn stop_or_eof() {
     let (sender, ended) = oneshot::channel();
     // Not one of the runtime's: its end would wait for input.
     thread::spawn(move || {
