@@ -89,11 +89,10 @@ async fn list(context: &Context) -> Result<Exit, CliError> {
     let roster = Roster::discover(&client, usize::MAX).await?;
     client.remember_deeds();
     let known = client.vault.settings().providers;
-    let mut rows: Vec<_> =
-        roster.members.iter().map(|(id, member)| Row::new(*id, Some(member), known.get(id))).collect();
-    for (row, id) in rows.iter_mut().zip(roster.members.keys()) {
-        row.goes(client.exchange.direct_standing(*id));
-    }
+    let row_of = |(id, member): (&ProviderId, &Member)| {
+        Row::new(*id, Some(member), known.get(id)).reached(client.exchange.direct_standing(*id))
+    };
+    let mut rows: Vec<_> = roster.members.iter().map(row_of).collect();
     let mut silent: Vec<_> = roster.failures.iter().map(|failure| failure.provider).collect();
     silent.extend(known.keys());
     silent.sort();
@@ -141,14 +140,15 @@ impl Row {
     }
 
     /// How it was reached just now.
-    fn goes(&mut self, standing: DirectStanding) {
-        (self.direct, self.direct_error) = match standing {
+    fn reached(self, standing: DirectStanding) -> Self {
+        let (direct, direct_error) = match standing {
             DirectStanding::Unannounced => (None, None),
             DirectStanding::Untried => (Some("untried"), None),
             DirectStanding::Pending => (Some("pending"), None),
             DirectStanding::Open => (Some("open"), None),
             DirectStanding::Failed { why } => (Some("failed"), Some(why)),
         };
+        Self { direct, direct_error, ..self }
     }
 
     /// The row for people: who, what it offers, and what it has done as far as there is anything to tell.
