@@ -282,7 +282,7 @@ impl World {
         let started = Instant::now();
         assert_eq!(self.vault.needed_packs().expect("needs").len(), self.packs.len());
         self.row(
-            "time to find what is needed after that was stored anew",
+            "time to find what is needed after these were stored anew",
             started.elapsed().as_secs_f64(),
             "s",
         );
@@ -335,7 +335,7 @@ fn bytes_in(path: &Path) -> f64 {
     fs::read_dir(path).expect("a folder").map(|entry| bytes_in(&entry.expect("an entry").path())).sum()
 }
 
-/// Bytes that the catalog takes with nothing left free: its file doubles whenever it is full.
+/// Bytes that the catalog takes with nothing left free.
 fn bytes_compacted(home: &Path) -> f64 {
     let copy = home.join("compacted");
     fs::copy(home.join("catalog.redb"), &copy).expect("a copy");

@@ -245,7 +245,9 @@ struct Held {
 impl Read for Held {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = self.bytes.read(buffer)?;
-        if let (0, Some(at_end)) = (count, self.at_end.take_if(|_| count == 0)) {
+        if count == 0
+            && let Some(at_end) = self.at_end.take()
+        {
             at_end.send(()).unwrap();
             self.go_on.recv().unwrap();
         }
